@@ -1,0 +1,1 @@
+"""Where runs execute: this process, worker processes, a cluster."""

@@ -1,0 +1,1 @@
+"""The published result tables, as package data."""
