@@ -1,0 +1,89 @@
+"""Scale convolution and scale pooling written as the paper states them, with nothing left out.
+
+Slow, obviously right, differentiable any number of times: what the fast paths are tested against.
+Source: STIR (arXiv 2211.10288), section 3.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from siconvnet.errors import UnknownName
+from siconvnet.functional.interpolation import interpolation_matrix, scale_sizes
+
+POOL_MODES = ("pixel", "slice", "energy")
+
+
+def rescale_kernel(weight: Tensor, size: int, mode: str) -> Tensor:
+    """Resize kernels ``[..., k, k] -> [..., size, size]`` and multiply by k^2 / size^2, so that responses at
+    all scales are comparable."""
+    k = weight.shape[-1]
+    if mode == "area":
+        matrix = interpolation_matrix(k, size, mode).to(weight)
+        resized = matrix @ weight @ matrix.T
+    else:
+        align = {} if mode == "nearest" else {"align_corners": False}
+        resized = F.interpolate(weight, size=(size, size), mode=mode, **align)
+    return resized * (k * k / (size * size))
+
+
+def scale_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    num_scales: int,
+    mode: str,
+    padding: bool = False,
+    stride: int = 1,
+) -> Tensor:
+    """Correlate with one kernel at many scales: ``[B, C, H, W] -> [B, C', S, H', W']``.
+
+    Without `padding` the response of each scale is the valid correlation plus the bias, zero-padded around to the
+    side of the first scale; the zeros come after the bias. With it the input is zero-padded by half the kernel.
+    """
+    k = weight.shape[-1]
+    responses = []
+    for size in scale_sizes(k, num_scales):
+        kernel = rescale_kernel(weight, size, mode)
+        if padding:
+            response = F.conv2d(x, kernel, bias, padding=size // 2)
+        else:
+            response = F.pad(F.conv2d(x, kernel, bias), 4 * ((size - k) // 2,))
+        responses.append(response[..., ::stride, ::stride])
+    return torch.stack(responses, dim=2)
+
+
+def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    """Remove the scale axis: ``[B, C, S, H, W] -> [B, C, H, W]`` and the index of the scale that won.
+
+    "pixel" takes the maximum at each pixel (indices ``[B, C, H, W]``), "slice" the scale that holds the largest
+    activation of the channel, "energy" the scale with the largest sum (indices ``[B, C]``). Of equals the smallest
+    scale wins.
+
+    Raises:
+        UnknownName: another mode.
+    """
+    if mode == "pixel":
+        winner = _first_argmax(x, dim=2)
+        return x.gather(2, winner[:, :, None]).squeeze(2), winner
+    if mode == "slice":
+        score = x.flatten(3).amax(3)
+    elif mode == "energy":
+        score = x.sum((3, 4))
+    else:
+        raise UnknownName("pooling", mode, POOL_MODES)
+    winner = _first_argmax(score, dim=2)
+    index = winner[:, :, None, None, None].expand(-1, -1, 1, *x.shape[3:])
+    return x.gather(2, index).squeeze(2), winner
+
+
+def _first_argmax(x: Tensor, dim: int) -> Tensor:
+    # torch.argmax does not promise which of several equal maxima it returns; the published code relies on the first.
+    position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
+    return (
+        torch.where(x == x.amax(dim, keepdim=True), position, x.shape[dim])
+        .amin(dim)
+        .clamp(max=x.shape[dim] - 1)
+    )

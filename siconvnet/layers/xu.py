@@ -1,0 +1,76 @@
+"""Columns of rescaled kernels (Xu et al. 2014)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from siconvnet import functional
+from siconvnet.errors import InvalidArgument
+
+
+def column_kernel(weight: Tensor, size: int, max_size: int) -> Tensor:
+    """One k x k kernel at column size `size`, on a frame of `max_size`: ``[C', C, k, k] -> [C', C, M, M]``.
+
+    As published, it is the kernel already zero-padded to M x M that is resized to size x size (nearest if size > k,
+    bilinear with aligned corners if size < k) and then padded or cropped back; so the column of size M keeps the
+    kernel as it is, and larger sizes than k can shrink it. The result has the L1 norm of the original, for each pair
+    of channels.
+    """
+    k = weight.shape[-1]
+    frame = F.pad(weight, 4 * ((max_size - k) // 2,))
+    if size == k:
+        return frame
+    if size > k:
+        resized = F.interpolate(frame, size=(size, size), mode="nearest")
+    else:
+        resized = F.interpolate(frame, size=(size, size), mode="bilinear", align_corners=True)
+    low = (max_size - size) // 2
+    high = max_size - size - low
+    resized = F.pad(resized, (low, high, low, high))
+    return resized * (_l1(frame) / _l1(resized))
+
+
+def _l1(kernel: Tensor) -> Tensor:
+    return kernel.abs().sum((2, 3), keepdim=True)
+
+
+class XuConv2d(nn.Conv2d):
+    """Convolution in columns, one kernel size each: ``[B, C, H, W] -> [B, S C', H, W]``, column by column.
+
+    Args:
+        in_channels: C of one column.
+        out_channels: C' of one column.
+        kernel_size: k, side of the one trained kernel ``weight [C', C, k, k]``.
+        kernel_sizes: the sizes of the columns.
+        initial: the input is an image shared by all columns; otherwise it comes in columns, ``[B, S C, H, W]``.
+
+    Raises:
+        InvalidArgument: the trained kernel is larger than the largest column.
+
+    Source: Xu et al. 2014 (arXiv 1411.6369), as implemented for STIR.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        kernel_sizes: list[int],
+        *,
+        initial: bool = False,
+    ):
+        if kernel_size > max(kernel_sizes):
+            raise InvalidArgument(
+                f"kernel size {kernel_size} is larger than the largest column, {max(kernel_sizes)}; use at most that."
+            )
+        super().__init__(in_channels, out_channels, kernel_size, bias=False)
+        self.kernel_sizes = list(kernel_sizes)
+        self.initial = initial
+
+    def forward(self, x: Tensor) -> Tensor:
+        largest = max(self.kernel_sizes)
+        kernels = torch.cat([column_kernel(self.weight, size, largest) for size in self.kernel_sizes])
+        groups = 1 if self.initial else len(self.kernel_sizes)
+        return functional.conv2d(x, kernels, padding=largest // 2, groups=groups)
