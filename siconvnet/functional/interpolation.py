@@ -48,7 +48,5 @@ def _area_matrix(kernel_size: int, size: int) -> Tensor:
     # In units of 1/size of a source pixel every boundary is an integer, so the overlaps are exact.
     target_low = torch.arange(size)[:, None] * kernel_size
     source_low = torch.arange(kernel_size)[None, :] * size
-    overlap = torch.minimum(target_low + kernel_size, source_low + size) - torch.maximum(
-        target_low, source_low
-    )
+    overlap = torch.minimum(target_low + kernel_size, source_low + size) - torch.maximum(target_low, source_low)
     return overlap.clamp(min=0).to(torch.float64) / kernel_size

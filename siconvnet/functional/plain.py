@@ -82,8 +82,4 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
 def _first_argmax(x: Tensor, dim: int) -> Tensor:
     # torch.argmax does not promise which of several equal maxima it returns; the published code relies on the first.
     position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
-    return (
-        torch.where(x == x.amax(dim, keepdim=True), position, x.shape[dim])
-        .amin(dim)
-        .clamp(max=x.shape[dim] - 1)
-    )
+    return torch.where(x == x.amax(dim, keepdim=True), position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)

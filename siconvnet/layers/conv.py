@@ -41,7 +41,5 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         side, pad = self.kernel_size[0], int(self.padding[0])
         if min(x.shape[-2:]) + 2 * pad < side:
-            raise InvalidArgument(
-                f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel."
-            )
+            raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")
         return functional.conv2d(x, self.weight, self.bias, padding=pad, groups=self.groups)

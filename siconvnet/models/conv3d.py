@@ -19,9 +19,7 @@ from siconvnet.models import IMAGE_SIZE, register_model
 class Conv3dNet(nn.Module):
     """Scale convolution, then k x k x k convolution over its responses: ``[B, C, 64, 64] -> [B, num_classes]``."""
 
-    def __init__(
-        self, num_channels: int, num_classes: int, kernel_size: int = 7, interpolation: str = "bicubic"
-    ):
+    def __init__(self, num_channels: int, num_classes: int, kernel_size: int = 7, interpolation: str = "bicubic"):
         super().__init__()
         k = kernel_size
         self.conv1 = SiConv2d(num_channels, 16, full_num_scales(IMAGE_SIZE, k), k, interp_mode=interpolation)

@@ -47,9 +47,7 @@ def close(actual: torch.Tensor, expected: np.ndarray) -> None:
 def case(request):
     golden = dict(np.load(GOLDEN / f"{request.param}.npz"))
     model = siconvnet.create_model(request.param, num_channels=1, num_classes=36).eval()
-    state = {
-        ours(request.param, k[6:]): torch.as_tensor(v) for k, v in golden.items() if k.startswith("param_")
-    }
+    state = {ours(request.param, k[6:]): torch.as_tensor(v) for k, v in golden.items() if k.startswith("param_")}
     assert set(state) == {name for name, _ in model.named_parameters()}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -103,7 +101,7 @@ def test_scale_indices(case):
     name, golden, model, _, _, _, _, inputs = case
     pools = siconvnet.model_info(name).scale_pools
     assert bool(pools) == ("pool1_indices" in golden)
-    for key, pool in zip(("pool1_indices", "pool2_indices"), pools):
+    for key, pool in zip(("pool1_indices", "pool2_indices"), pools, strict=False):
         indices = model.get_submodule(pool).scale_indices(inputs[pool])
         if indices.ndim == 4:
             indices = indices[..., ::5, ::5]
