@@ -1,9 +1,9 @@
 """The tidy tables that leaderboards, comparisons, figures and exports read, and the CSV files behind them.
 
-One row a run (`RUN_COLUMNS`) or one row a cell and scale (`SCALE_COLUMNS`). Accuracies are in percent, times in
-seconds. Three kinds of run table are understood: our own, `stir_runs.csv` of `results/published`, and the export
-of the original repository (`params.*` and `metrics.*`); two kinds of scale table: our own, and the original's,
-one run a row with the columns s17 to s64 as fractions.
+One row a run (`RUN_COLUMNS`) or one row a cell and scale (`SCALE_COLUMNS`). Accuracies are in percent,
+times in seconds. Three kinds of run table are understood: our own, `stir_runs.csv` of `results/published`,
+and the export of the original repository (`params.*` and `metrics.*`); two kinds of scale table: our own,
+and the original's, one run a row with the columns s17 to s64 as fractions.
 """
 
 from __future__ import annotations

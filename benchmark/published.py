@@ -1,8 +1,8 @@
 """The figures that the STIR paper published (arXiv 2211.10288), as the same tidy frames as our own runs.
 
 The tables ship with the package (`benchmark.tables`, in the repository `results/published/`); their README
-names source, licence and known oddities. `cell` reads its table without pandas, so that a command line may ask
-at once.
+names source, licence and known oddities. `cell` reads its table without pandas, so that a command line may
+ask at once.
 """
 
 from __future__ import annotations
