@@ -1,0 +1,123 @@
+"""Scenarios and training protocols, as data: what the STIR paper (arXiv 2211.10288) fixes for every run.
+
+Importing this module imports nothing heavy, so that the command line can offer the names at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from siconvnet.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Band:
+    """A third of the object sizes, in pixels of the object's side, both ends included."""
+
+    name: str
+    first: int
+    last: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    @property
+    def scales(self) -> range:
+        return range(self.first, self.last + 1)
+
+
+BANDS = (Band("small", 17, 32), Band("mid", 33, 48), Band("large", 49, 64))
+ALL_SCALES = tuple(range(17, 65))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Which object sizes a model learns from, and which it is tested on (section 4 of the paper).
+
+    Attributes:
+        id: the number that `--evaluation` takes.
+        name: its name in the paper.
+        train_scales: sizes of the training and validation images, in the order they are read.
+        test_scales: sizes of the test images, in the order they are read.
+    """
+
+    id: int
+    name: str
+    train_scales: tuple[int, ...]
+    test_scales: tuple[int, ...]
+
+    def saw(self, band: Band) -> bool:
+        """Whether training showed objects of this band."""
+        return band.first in self.train_scales
+
+
+def _scenario(number: int, name: str, train: tuple[Band, ...], test: tuple[Band, ...]) -> Scenario:
+    def join(bands: tuple[Band, ...]) -> tuple[int, ...]:
+        return tuple(scale for band in bands for scale in band.scales)
+
+    return Scenario(number, name, join(train), join(test))
+
+
+_SMALL, _MID, _LARGE = BANDS
+
+SCENARIOS: Mapping[int, Scenario] = MappingProxyType(
+    {
+        scenario.id: scenario
+        for scenario in (
+            _scenario(1, "Small2Large", (_SMALL,), (_MID, _LARGE)),
+            _scenario(2, "Mid2Rest", (_MID,), (_SMALL, _LARGE)),
+            _scenario(3, "Large2Small", (_LARGE,), (_SMALL, _MID)),
+            _scenario(4, "All2All", BANDS, BANDS),
+        )
+    }
+)
+
+
+def find_scenario(key: int | str) -> Scenario:
+    """The scenario of an id (1 to 4, also as text) or of a name (any case).
+
+    Raises:
+        UnknownName: neither; the message suggests the nearest.
+    """
+    text = str(key).strip().lower()
+    for scenario in SCENARIOS.values():
+        if text in (str(scenario.id), scenario.name.lower()):
+            return scenario
+    ids_and_names = [str(number) for number in SCENARIOS] + [scenario.name for scenario in SCENARIOS.values()]
+    raise UnknownName("evaluation", key, ids_and_names)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How every model of a study is trained.
+
+    Attributes:
+        max_epochs: the most epochs a run takes.
+        patience: epochs without a strictly better validation accuracy before a run stops.
+        learning_rates: the rates among which the better is chosen, by the median over `selection_seeds` of
+            the best validation accuracy.
+        seeds: data set -> seeds of the final runs at the chosen rate.
+        shuffle_seed: the one shuffle of each split; the order then stays.
+    """
+
+    name: str
+    kernel_size: int = 7
+    interpolation: str = "bicubic"
+    batch_size: int = 16
+    max_epochs: int = 200
+    patience: int = 10
+    learning_rates: tuple[float, ...] = (1e-2, 1e-3)
+    selection_seeds: tuple[int, ...] = tuple(range(1, 6))
+    seeds: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: {
+            "emoji": tuple(range(1, 51)),
+            **{name: tuple(range(1, 26)) for name in ("mnist", "trafficsign", "aerial")},
+        }
+    )
+    shuffle_seed: int = 42
+
+
+PAPER = Protocol("paper")
