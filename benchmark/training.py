@@ -1,0 +1,211 @@
+"""The one training loop: Adam, cross-entropy, early stopping on validation accuracy, the best weights kept.
+
+`Training` is a run in progress. Its `epoch` method is one step of the protocol, and `state_dict` holds
+everything that the next epoch depends on, so a run that is stopped and continued ends as if it had not been.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.events import Epoch
+from siconvnet.errors import SiconvnetError
+
+#: Called after each batch with how many batches are done and how many the epoch has.
+StepCallback = Callable[[int, int], None]
+
+
+class TrainingError(SiconvnetError):
+    """A run that cannot go on: its loss is no finite number any more."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and labels on the device, in the order in which they are used.
+
+    Attributes:
+        images: [N, C, 64, 64], float32 in 0..1.
+        labels: [N], int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Consecutive slices of at most `size` samples; nothing is copied."""
+        return zip(self.images.split(size), self.labels.split(size), strict=True)
+
+
+class Tally:
+    """Loss and hits summed where the data is, so that no step waits for the device.
+
+    The sums are the same as in Python numbers: float32 losses are added in float64, in order.
+    """
+
+    def __init__(self, device: torch.device):
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._hits = torch.zeros((), dtype=torch.int64, device=device)
+        self._samples = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        self._loss += loss.detach().double() * len(labels)
+        self._hits += (logits.detach().argmax(dim=1) == labels).sum()
+        self._samples += len(labels)
+
+    def result(self) -> tuple[float, float]:
+        """Mean loss and accuracy in percent; waits for the device."""
+        return self._loss.item() / self._samples, 100 * self._hits.item() / self._samples
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch, as is done before a model is made."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - models of others may draw from the global generator
+    torch.manual_seed(seed)
+
+
+@dataclass
+class Training:
+    """A run in progress.
+
+    Args:
+        model: on the device of the samples.
+        train, valid: the two splits, shuffled once; their order stays.
+        lr, batch_size, max_epochs, patience: as in `RunSpec`.
+    """
+
+    model: nn.Module
+    train: Samples
+    valid: Samples
+    lr: float
+    batch_size: int = 16
+    max_epochs: int = 200
+    patience: int = 10
+    history: list[Epoch] = field(default_factory=list)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.lr)
+        self.criterion = nn.CrossEntropyLoss()
+
+    @property
+    def finished(self) -> bool:
+        last = self.history[-1] if self.history else None
+        return last is not None and (last.patience_left == 0 or last.number >= self.max_epochs)
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The epoch whose weights are kept: the first with the best validation accuracy."""
+        return max(self.history, key=lambda epoch: epoch.val_acc)
+
+    @property
+    def average_time(self) -> float:
+        """Mean seconds of the training part of an epoch."""
+        return sum(epoch.train_time for epoch in self.history) / len(self.history)
+
+    def epoch(self, on_step: StepCallback | None = None) -> Epoch:
+        """Train on every batch once, validate, remember the weights if they are the best so far.
+
+        Raises:
+            TrainingError: the training or the validation loss is not finite.
+        """
+        number = len(self.history) + 1
+        self._wait()
+        start = time.perf_counter()
+        train_loss, train_acc = self._pass(on_step)
+        self._wait()
+        train_time = time.perf_counter() - start
+        self._require_finite(train_loss, "training", number)
+        val_loss, val_acc = measure(self.model, self.valid, self.batch_size)
+        self._require_finite(val_loss, "validation", number)
+
+        best = self.history[-1].best_acc if self.history else -1.0
+        improved = val_acc > best
+        if improved:
+            # Clones, because the optimizer goes on writing into the tensors of the model.
+            self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        left = self.patience if improved else self.history[-1].patience_left - 1
+        done = Epoch(
+            number, train_loss, train_acc, train_time, val_loss, val_acc, max(best, val_acc), left, time.time()
+        )
+        self.history.append(done)
+        return done
+
+    def restore_best(self) -> None:
+        """Give the model the weights of its best epoch."""
+        self.model.load_state_dict(self.best_weights)
+
+    def _pass(self, on_step: StepCallback | None) -> tuple[float, float]:
+        self.model.train()
+        tally = Tally(self.train.labels.device)
+        steps = math.ceil(len(self.train) / self.batch_size)
+        for step, (images, labels) in enumerate(self.train.batches(self.batch_size), start=1):
+            self.optimizer.zero_grad()
+            logits = self.model(images)
+            loss = self.criterion(logits, labels)
+            loss.backward()
+            self.optimizer.step()
+            tally.add(loss, logits, labels)
+            if on_step:
+                on_step(step, steps)
+        return tally.result()
+
+    def _wait(self) -> None:
+        if self.train.labels.is_cuda:
+            torch.cuda.synchronize(self.train.labels.device)
+
+    def _require_finite(self, loss: float, part: str, number: int) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
+                "a smaller --lr may train."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the following epochs depend on, the random generators included."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(epoch) for epoch in self.history],
+            "best_weights": self.best_weights,
+            "random": random.getstate(),
+            "numpy": np.random.get_state(),  # noqa: NPY002 - the generator that seed_everything seeds
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if self.train.labels.is_cuda else [],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.best_weights = dict(state["best_weights"])
+        random.setstate(state["random"])
+        np.random.set_state(state["numpy"])  # noqa: NPY002
+        torch.set_rng_state(state["torch"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@torch.no_grad()
+def measure(model: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
+    """Mean loss and accuracy in percent of `model` on `samples`, in evaluation mode."""
+    model.eval()
+    criterion = nn.CrossEntropyLoss()
+    tally = Tally(samples.labels.device)
+    for images, labels in samples.batches(batch_size):
+        logits = model(images)
+        tally.add(criterion(logits, labels), logits, labels)
+    return tally.result()
