@@ -1,0 +1,70 @@
+"""From record folders to MLflow, each record once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import records
+from benchmark.records import Record, RecordError
+
+if TYPE_CHECKING:
+    from benchmark.tracking import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one record folder.
+
+    Attributes:
+        record: None where the folder could not be read.
+        run_id: of MLflow, where it was logged now.
+        error: why it could not be read; the folder stays.
+    """
+
+    folder: Path
+    record: Record | None = None
+    run_id: str | None = None
+    error: str = ""
+
+
+def ingest(root: Path | str, store: Store, *, keep: bool = False) -> Iterator[Outcome]:
+    """Log the records under `root` and remove each after it is logged.
+
+    Safe to run twice at a time: one waits for the other. A record that the store has already is not logged
+    again, so a crash between logging and removing does no harm either.
+
+    Args:
+        keep: leave the folders where they are.
+
+    Raises:
+        RecordError: there is no folder `root`.
+        TrackingError: the store fails; what is not logged yet stays.
+    """
+    from filelock import FileLock
+
+    root = Path(root)
+    first = records.find(root)
+    # Of a single record the lock lies beside it, where it survives the record.
+    beside = root.parent if first == [root] else root
+    with FileLock(beside / ".ingest.lock"):
+        for folder in records.find(root) if root.is_dir() else ():
+            try:
+                record = records.read(folder)
+            except RecordError as error:
+                yield Outcome(folder, error=str(error))
+                continue
+            run_id = store.log_record(record)
+            if not keep:
+                _remove(folder)
+            yield Outcome(folder, record, run_id)
+
+
+def _remove(folder: Path) -> None:
+    # Out of sight first: half a record must not be found by anyone.
+    hidden = folder.with_name(f"{records.PARTIAL}{folder.name}")
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
