@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BASES = {
     "hermite_a": "siconvnet.bases.hermite:hermite_a",
     "hermite_b": "siconvnet.bases.hermite:hermite_b",
+    "disco_a": "siconvnet.bases.disco:disco_a",
+    "disco_b": "siconvnet.bases.disco:disco_b",
 }
 
 
