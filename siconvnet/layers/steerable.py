@@ -74,6 +74,9 @@ def scale_windows(x: Tensor, scale_size: int) -> Tensor:
 
 
 def _conv2d(x: Tensor, weight: Tensor, *, stride: int, padding: int, groups: int) -> Tensor:
+    side = weight.shape[-1]
+    if min(x.shape[-2:]) + 2 * padding < side:
+        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")
     if stride == 1:
         return functional.conv2d(x, weight, padding=padding, groups=groups)
     return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
