@@ -21,6 +21,9 @@ BASES = {
     "hermite_b": "siconvnet.bases.hermite:hermite_b",
     "disco_a": "siconvnet.bases.disco:disco_a",
     "disco_b": "siconvnet.bases.disco:disco_b",
+    "bspline": "siconvnet.bases.bspline:bspline",
+    "fourier_bessel": "siconvnet.bases.fourier_bessel:fourier_bessel",
+    "lr_harmonics": "siconvnet.bases.lr_harmonics:lr_harmonics",
 }
 
 
