@@ -1,11 +1,12 @@
 """The computations behind the layers, as pure functions of tensors.
 
-`plain` states what is computed, as the papers do; the other modules compute the same numbers faster and are
-tested against it.
+`plain` states what is computed, as the papers do; the other modules compute the same numbers faster and are tested
+against it. Inside `plain_math()` every layer takes the plain way.
 """
 
 from siconvnet.functional.conv import conv2d
+from siconvnet.functional.dispatch import plain_math
 from siconvnet.functional.interpolation import interpolation_matrix
 from siconvnet.functional.scale_conv import scale_conv2d, scale_conv_pool2d
 
-__all__ = ["conv2d", "interpolation_matrix", "scale_conv2d", "scale_conv_pool2d"]
+__all__ = ["conv2d", "interpolation_matrix", "plain_math", "scale_conv2d", "scale_conv_pool2d"]

@@ -66,7 +66,7 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
         UnknownName: another mode.
     """
     if mode == "pixel":
-        winner = _first_argmax(x, dim=2)
+        winner = first_argmax(x, dim=2)
         return x.gather(2, winner[:, :, None]).squeeze(2), winner
     if mode == "slice":
         score = x.flatten(3).amax(3)
@@ -74,12 +74,12 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
         score = x.sum((3, 4))
     else:
         raise UnknownName("pooling", mode, POOL_MODES)
-    winner = _first_argmax(score, dim=2)
+    winner = first_argmax(score, dim=2)
     index = winner[:, :, None, None, None].expand(-1, -1, 1, *x.shape[3:])
     return x.gather(2, index).squeeze(2), winner
 
 
-def _first_argmax(x: Tensor, dim: int) -> Tensor:
+def first_argmax(x: Tensor, dim: int) -> Tensor:
     # torch.argmax does not promise which of several equal maxima it returns; the published code relies on the first.
     position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
     return torch.where(x == x.amax(dim, keepdim=True), position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)

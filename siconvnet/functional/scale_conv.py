@@ -1,10 +1,23 @@
-"""Scale convolution and its pooling."""
+"""Scale convolution, and scale convolution pooled over its scales, without the work that comes to nothing.
+
+`plain` says what is computed. Here each scale is one pass through the frequency domain, the pooled forms keep a running
+winner instead of all responses, and the backward passes touch only what won.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import plain
+from siconvnet.functional import correlation, plain, sparse
+from siconvnet.functional.correlation import Correlation, ScaleGradient
+from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
+from siconvnet.functional.energy import scale_energies
+from siconvnet.functional.geometry import Geometry
 
 
 def scale_conv2d(
@@ -17,7 +30,11 @@ def scale_conv2d(
     padding: bool = False,
     stride: int = 1,
 ) -> Tensor:
-    return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
+    """Correlate with one kernel at many scales: ``[B, C, H, W] -> [B, C', S, H', W']``. See `plain.scale_conv2d`."""
+    if plain_requested():
+        return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
+    padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
+    return _ScaleConv.apply(*single_precision(padded, weight, bias), geometry).to(x.dtype)
 
 
 def scale_conv_pool2d(
@@ -31,4 +48,173 @@ def scale_conv_pool2d(
     padding: bool = False,
     stride: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
+    """`plain.scale_pool` of `plain.scale_conv2d`: ``[B, C, H, W] -> [B, C', H', W']`` and the winning scales.
+
+    Args:
+        pool: "pixel", "slice" or "energy".
+    """
+    if plain_requested():
+        return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
+    padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
+    pooled, winner = _ScaleConvPool.apply(*single_precision(padded, weight, bias), geometry, pool)
+    return pooled.to(x.dtype), winner
+
+
+def _prepare(
+    x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bool, stride: int
+) -> tuple[Tensor, Geometry]:
+    k = weight.shape[-1]
+    zeros = (k + 2 * (num_scales - 1)) // 2 if padding else 0
+    x = F.pad(x, 4 * (zeros,)) if zeros else x
+    return x, Geometry(x.shape[2], x.shape[3], k, num_scales, mode, zeros, stride)
+
+
+class _ScaleConv(torch.autograd.Function):
+    @staticmethod
+    @without_autocast
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
+        ctx.geometry = geometry
+        correlate = Correlation(x, weight, geometry)
+        out = x.new_zeros(x.shape[0], weight.shape[0], geometry.num_scales, *geometry.frame)
+        for scale in range(geometry.num_scales):
+            responses = correlate.responses(scale).unflatten(2, out.shape[:2]).permute(2, 3, 0, 1)
+            _at(out[:, :, scale], geometry, scale).copy_(responses if bias is None else responses + bias.view(-1, 1, 1))
+        return out
+
+    @staticmethod
+    @without_autocast
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias = ctx.saved_tensors
+        geometry: Geometry = ctx.geometry
+        if torch.is_grad_enabled():
+            return *correlation.plain_gradients(_plain(geometry), gradient, (x, weight, bias)), None
+        scales = [
+            (scale, _at(gradient[:, :, scale], geometry, scale).permute(2, 3, 0, 1).flatten(2), None)
+            for scale in range(geometry.num_scales)
+        ]
+        grad_bias = None
+        if ctx.needs_input_grad[2]:
+            grad_bias = torch.stack([maps.sum((0, 1)) for _, maps, _ in scales]).sum(0).view(x.shape[0], -1).sum(0)
+        return *correlation.gradients(scales, x, weight, geometry, ctx.needs_input_grad[:2]), grad_bias, None
+
+
+class _ScaleConvPool(torch.autograd.Function):
+    @staticmethod
+    @without_autocast
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, pool: str
+    ) -> tuple[Tensor, Tensor]:
+        pooled, winner = _POOLS[pool](x, weight, x.new_zeros(weight.shape[0]) if bias is None else bias, geometry)
+        ctx.save_for_backward(x, weight, bias, winner)
+        ctx.geometry, ctx.pool = geometry, pool
+        ctx.mark_non_differentiable(winner)
+        return pooled, winner
+
+    @staticmethod
+    @without_autocast
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, winner = ctx.saved_tensors
+        geometry: Geometry = ctx.geometry
+        if torch.is_grad_enabled():
+
+            def pooled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+                return plain.scale_pool(_plain(geometry)(x, weight, bias), ctx.pool)[0]
+
+            return *correlation.plain_gradients(pooled, gradient, (x, weight, bias)), None, None
+        scale = winner if winner.ndim == 4 else winner[:, :, None, None]
+        # Where zero padding won there is nothing to learn, not even a bias.
+        gradient = gradient * (scale < geometry.depth(x.device))
+        grad_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        if sparse.is_sparse(gradient):
+            grads = sparse.gradients(gradient, scale, x, weight, geometry, ctx.needs_input_grad[:2])
+        else:
+            grads = correlation.gradients(
+                _won_by_scale(gradient, winner, geometry), x, weight, geometry, ctx.needs_input_grad[:2]
+            )
+        return *grads, grad_bias, None, None
+
+
+def _won_by_scale(gradient: Tensor, winner: Tensor, geometry: Geometry) -> Iterator[ScaleGradient]:
+    """Split the gradient of the pooled output by the scale that won."""
+    pixels_first = gradient.permute(2, 3, 0, 1).flatten(2)
+    flat = winner.permute(2, 3, 0, 1).flatten(2) if winner.ndim == 4 else winner.flatten()
+    for scale in range(geometry.num_scales):
+        maps = pixels_first[geometry.inside(scale)]
+        if winner.ndim == 4:
+            yield scale, maps * (flat[geometry.inside(scale)] == scale), None
+        elif len(which := (flat == scale).nonzero()[:, 0]):
+            yield scale, maps[..., which], which
+
+
+def _pixel_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    correlate = Correlation(x, weight, geometry)
+    best = correlate.responses(0)
+    winner = torch.zeros_like(best, dtype=torch.int16)
+    for scale in range(1, geometry.num_scales):
+        responses, current = correlate.responses(scale), best[geometry.inside(scale)]
+        # Scales ascend, so the winner so far is the largest scale that ever was better.
+        better, so_far = (responses > current).to(torch.int16), winner[geometry.inside(scale)]
+        torch.maximum(so_far, better.mul_(scale), out=so_far)
+        torch.maximum(responses, current, out=current)
+    best, winner = _channels_first(best, x) + bias.view(-1, 1, 1), _channels_first(winner, x)
+    # The scale after the last one that reaches a pixel is the first that has padding there: a zero that may win.
+    depth = geometry.depth(x.device)
+    padding_wins = (best < 0) & (depth < geometry.num_scales)
+    return best.masked_fill_(padding_wins, 0), torch.where(padding_wins, depth, winner)
+
+
+def _slice_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    correlate = Correlation(x, weight, geometry)
+    best = correlate.responses(0)
+    biases = bias.repeat(x.shape[0])
+    peak = best.flatten(0, 1).amax(0) + biases
+    winner = torch.zeros_like(peak, dtype=torch.int16)
+    for scale in range(1, geometry.num_scales):
+        responses = correlate.responses(scale)
+        # A stride can leave a scale without any response, and then only its padding competes.
+        challenger = responses.flatten(0, 1).amax(0) + biases if responses.numel() else torch.zeros_like(peak)
+        if responses.shape[:2] != geometry.frame:
+            challenger = challenger.clamp(min=0)
+        better = challenger > peak
+        peak = torch.where(better, challenger, peak)
+        winner.masked_fill_(better, scale)
+        current = best[geometry.inside(scale)]
+        torch.where(better, responses, current, out=current)
+    best, winner = _channels_first(best, x) + bias.view(-1, 1, 1), winner.view(x.shape[0], -1)
+    return best.mul_(winner[:, :, None, None] < geometry.depth(x.device)), winner
+
+
+def _energy_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    winner = plain.first_argmax(scale_energies(x, weight, bias, geometry), 2).to(torch.int16)
+    correlate = Correlation(x, weight, geometry)
+    best = x.new_zeros(*geometry.frame, winner.numel())
+    for scale in winner.unique().tolist():
+        maps = (winner.flatten() == scale).nonzero()[:, 0]
+        best[(*geometry.inside(scale), maps)] = correlate.responses(scale, maps) + bias[maps % len(bias)]
+    return _channels_first(best, x).contiguous(), winner
+
+
+_POOLS = {"pixel": _pixel_pool, "slice": _slice_pool, "energy": _energy_pool}
+
+
+def _channels_first(maps: Tensor, x: Tensor) -> Tensor:
+    return maps.unflatten(2, (x.shape[0], -1)).permute(2, 3, 0, 1)
+
+
+def _at(maps: Tensor, geometry: Geometry, scale: int) -> Tensor:
+    rows, columns = geometry.inside(scale)
+    return maps[..., rows, columns]
+
+
+def _plain(geometry: Geometry) -> Any:
+    """The plain scale convolution of an input that is padded already."""
+
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        zeros = geometry.padding
+        x = F.pad(x, 4 * (-zeros,)) if zeros else x
+        return plain.scale_conv2d(
+            x, weight, bias, geometry.num_scales, geometry.mode, padding=zeros > 0, stride=geometry.stride
+        )
+
+    return convolve

@@ -1,0 +1,56 @@
+"""Which of two computations of the same numbers runs, and in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_plain: ContextVar[bool] = ContextVar("siconvnet_plain_math", default=False)
+
+
+@contextmanager
+def plain_math() -> Iterator[None]:
+    """Inside this context every layer computes as its paper states, without fast paths.
+
+    For measuring what the fast paths save and for testing them; the numbers are the same up to rounding.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def plain_requested() -> bool:
+    return _plain.get()
+
+
+def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:
+    """The tensors in the dtype that autocast would give a convolution; as they are where it is off."""
+    device = next(t.device.type for t in tensors if t is not None)
+    if not torch.is_autocast_enabled(device):
+        return list(tensors)
+    dtype = torch.get_autocast_dtype(device)
+    return [t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
+
+
+def single_precision(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Half-precision tensors as float32: transforms need the digits, and complex half is not to be had."""
+    return [t.float() if t is not None and t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run an `autograd.Function` method in the precision of what it is given, also under autocast."""
+
+    @wraps(function)
+    def run(ctx: Any, first: Tensor, *rest: Any) -> Any:
+        with torch.autocast(first.device.type, enabled=False):
+            return function(ctx, first, *rest)
+
+    return run
