@@ -50,8 +50,8 @@ def bspline(
         max_order: degree of the splines, 0 to 9.
 
     Returns:
-        Shape (effective_size^2, len(scales), size, size), float64; unit norm at the smallest scale. The centre along the
-        rows of the image changes fastest.
+        Shape (effective_size^2, len(scales), size, size), float64; unit norm at the smallest scale. The centre
+        along the rows of the image changes fastest.
 
     Raises:
         InvalidArgument: an argument outside what is accepted.
