@@ -1,4 +1,4 @@
-"""Convolution whose backward pass is quick when its gradient is sparse.
+"""Convolution whose backward pass is quick when its gradient is sparse, and which is quick with large kernels.
 
 Every model here ends in a global maximum, so the gradient that reaches its last convolution is nonzero at one place
 for each image and channel: 512 places of 1.4 million for the standard model. There the backward pass is a gather of
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional.dispatch import autocast_to, plain_requested, single_precision, without_autocast
+from siconvnet.functional import spectral_conv
+from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
 
 # Gathering reads k*k*C numbers for each nonzero with poor locality; below this share it wins on CPU and GPU alike.
 _SPARSE_SHARE = 1 / 256
@@ -41,7 +42,11 @@ class _Conv2d(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.groups, ctx.has_bias = padding, groups, bias is not None
-        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+        ctx.spectral = spectral_conv.prefers_spectral(x.shape, weight.shape, padding, groups) and _transformable(x)
+        if not ctx.spectral:
+            return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+        out = spectral_conv.convolve(F.pad(x, 4 * (padding,)), weight, groups)
+        return out if bias is None else out.add_(bias[:, None, None])
 
     @staticmethod
     @without_autocast
@@ -49,20 +54,46 @@ class _Conv2d(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wanted = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
         # With create_graph the result has to be differentiable itself; torch's own formula is.
-        if not torch.is_grad_enabled() and int(gradient.count_nonzero()) <= gradient.numel() * _SPARSE_SHARE:
-            single = single_precision(gradient, x, weight)
-            grads = _sparse_backward(*single, ctx.padding, ctx.groups, wanted)  # type: ignore[arg-type]
-            return *(None if grad is None else grad.to(gradient.dtype) for grad in grads), None, None
-        grads = torch.ops.aten.convolution_backward(
-            gradient, x, weight, [weight.shape[0]] if ctx.has_bias else None,
-            [1, 1], [ctx.padding] * 2, [1, 1], False, [0, 0], ctx.groups, wanted,
-        )  # fmt: skip
-        return *(grad if want else None for grad, want in zip(grads, wanted, strict=True)), None, None
+        if torch.is_grad_enabled():
+            grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
+        elif int(gradient.count_nonzero()) <= gradient.numel() * _SPARSE_SHARE:
+            grads = _sparse_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
+        elif ctx.spectral:
+            grads = _spectral_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
+        else:
+            grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
+        return *grads, None, None
+
+
+def _transformable(x: Tensor) -> bool:
+    return x.dtype in (torch.float32, torch.float64)
+
+
+def _torch_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
+) -> Gradients:
+    grads = torch.ops.aten.convolution_backward(
+        gradient, x, weight, [weight.shape[0]], [1, 1], [padding] * 2, [1, 1], False, [0, 0], groups, wanted
+    )
+    return tuple(grad if want else None for grad, want in zip(grads, wanted, strict=True))  # type: ignore[return-value]
+
+
+def _spectral_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
+) -> Gradients:
+    grad_x, grad_weight = spectral_conv.gradients(gradient, F.pad(x, 4 * (padding,)), weight, groups, wanted[:2])
+    if grad_x is not None and padding:
+        grad_x = F.pad(grad_x, 4 * (-padding,))
+    return grad_x, grad_weight, gradient.sum((0, 2, 3)) if wanted[2] else None
 
 
 def _sparse_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
 ) -> Gradients:
+    if gradient.dtype in (torch.float16, torch.bfloat16):
+        # Sums over many places need the digits.
+        grads = _sparse_backward(gradient.float(), x.float(), weight.float(), padding, groups, wanted)
+        return tuple(None if grad is None else grad.to(gradient.dtype) for grad in grads)  # type: ignore[return-value]
     out_channels, in_group, side, _ = weight.shape
     batch, channels, height, width = x.shape
     height, width = height + 2 * padding, width + 2 * padding

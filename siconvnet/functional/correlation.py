@@ -26,7 +26,7 @@ class Correlation:
         self.spectrum = spectral.input_spectrum(x)
         # Summed-area table of the pixels that are not zero in every channel.
         nonzero = (x != 0).any(1).to(torch.int32)
-        self.seen = F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
+        self.counts = F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
 
     def responses(self, scale: int, maps: Tensor | None = None) -> Tensor:
         """Responses of one scale inside the frame, without bias.
@@ -51,14 +51,14 @@ class Correlation:
         return (responses.unflatten(2, (self.batch, -1)) * covered[..., None]).flatten(2)
 
     def _covers_something(self, scale: int) -> Tensor:
-        size, stride = self.geometry.size(scale), self.geometry.stride
-        ends = []
-        for span in self.geometry.spans(scale):
-            low = span.first + stride * torch.arange(span.count, device=self.like.device)
-            ends.append((low, low + size))
-        (top, bottom), (left, right) = ends
-        upper, lower = self.seen[:, top], self.seen[:, bottom]
-        covered = lower[..., right] - lower[..., left] - upper[..., right] + upper[..., left]
+        """Whether the kernel covers a pixel that is not zero: ``[P, Q, B]``."""
+        size = self.geometry.size(scale)
+        rows, columns = (
+            span.first + self.geometry.stride * torch.arange(span.count, device=self.like.device)
+            for span in self.geometry.spans(scale)
+        )
+        upper, lower = self.counts[:, rows], self.counts[:, rows + size]
+        covered = lower[..., columns + size] - lower[..., columns] - upper[..., columns + size] + upper[..., columns]
         return (covered > 0).permute(1, 2, 0)
 
 

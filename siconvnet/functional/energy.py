@@ -1,8 +1,8 @@
 """The sum of each response, without computing the response.
 
 The sum of a correlation over its outputs is the inner product of the kernel with sums of the input over boxes, one box
-for each tap. With the kernel ``U w U^T`` that is an inner product of w with ``Q x Q'^T``, where Q ``[k, H]`` adds up the
-input rows that each of the k taps meets.
+for each tap. With the kernel ``U w U^T`` that is an inner product of w with ``Q x Q'^T``, where Q ``[k, H]`` adds up
+the input rows that each of the k taps meets.
 """
 
 from __future__ import annotations

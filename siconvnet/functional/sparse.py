@@ -31,7 +31,7 @@ def gradients(
         scale: the scale that won, ``[B, C', H', W']`` or ``[B, C', 1, 1]``.
     """
     batch, channels, height, width = x.shape
-    out_channels, _, k, _ = weight.shape
+    k = weight.shape[-1]
     image, channel, row, column = gradient.nonzero(as_tuple=True)
     if len(image) == 0:
         return (torch.zeros_like(x) if wanted[0] else None), (torch.zeros_like(weight) if wanted[1] else None)
@@ -72,7 +72,7 @@ def _shifted(geometry: Geometry, side: int, scale: Tensor, position: Tensor, lik
 
 @lru_cache(maxsize=64)
 def _table(geometry: Geometry, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each scale ``[S, k, 2 side]`` with the kernel's taps from column `side` on, and where frame pixel 0 starts."""
+    """For each scale its taps from column `side` on, ``[S, k, 2 side]``, and the input pixel of frame pixel 0."""
     k = geometry.kernel_size
     table = torch.zeros(geometry.num_scales, k, 2 * side, dtype=torch.float64)
     first = torch.empty(geometry.num_scales, dtype=torch.long)

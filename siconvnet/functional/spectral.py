@@ -43,15 +43,19 @@ def axes(geometry: Geometry, scale: int, like: Tensor) -> tuple[Axis, Axis]:
     """The matrices of `scale` for rows and columns, in the precision and on the device of `like`."""
     rows, columns = geometry.spans(scale)
     shared = (geometry.kernel_size, geometry.size(scale), geometry.mode, geometry.stride)
-    dtype = torch.complex128 if like.dtype == torch.float64 else torch.complex64
+    dtype = complex_dtype(like)
     return (
-        _axis(geometry.height, False, rows, *shared, dtype, like.device),
-        _axis(geometry.width, True, columns, *shared, dtype, like.device),
+        axis(geometry.height, False, rows, *shared, dtype, like.device),
+        axis(geometry.width, True, columns, *shared, dtype, like.device),
     )
 
 
+def complex_dtype(like: Tensor) -> torch.dtype:
+    return torch.complex128 if like.dtype == torch.float64 else torch.complex64
+
+
 @lru_cache(maxsize=1024)
-def _axis(
+def axis(
     length: int,
     half: bool,
     span: Span,
@@ -62,7 +66,8 @@ def _axis(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Axis:
-    # The last axis of a real transform keeps the nonnegative frequencies; all but the self-conjugate ones stand for two.
+    """The matrices for an input axis of `length` pixels; `half` where a real transform keeps half the spectrum."""
+    # Of a half spectrum all frequencies but the self-conjugate ones stand for two.
     frequencies = torch.arange(length // 2 + 1 if half else length)
     weights = torch.ones(len(frequencies), dtype=torch.float64) / length
     if half:

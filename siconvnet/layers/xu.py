@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +32,13 @@ def column_kernel(weight: Tensor, size: int, max_size: int) -> Tensor:
     high = max_size - size - low
     resized = F.pad(resized, (low, high, low, high))
     return resized * (_l1(frame) / _l1(resized))
+
+
+@lru_cache
+def column_reach(kernel_size: int, size: int, max_size: int) -> int:
+    """How many pixels the taps of a column reach from the centre of its frame; the rest is zero by construction."""
+    taps = column_kernel(torch.ones(1, 1, kernel_size, kernel_size), size, max_size)[0, 0].nonzero()
+    return int((taps - max_size // 2).abs().max())
 
 
 def _l1(kernel: Tensor) -> Tensor:
@@ -71,6 +80,14 @@ class XuConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         largest = max(self.kernel_sizes)
-        kernels = torch.cat([column_kernel(self.weight, size, largest) for size in self.kernel_sizes])
-        groups = 1 if self.initial else len(self.kernel_sizes)
-        return functional.conv2d(x, kernels, padding=largest // 2, groups=groups)
+        kernels = [column_kernel(self.weight, size, largest) for size in self.kernel_sizes]
+        if functional.plain_requested():
+            groups = 1 if self.initial else len(kernels)
+            return F.conv2d(x, torch.cat(kernels), padding=largest // 2, groups=groups)
+        inputs = [x] * len(kernels) if self.initial else x.chunk(len(kernels), 1)
+        responses = []
+        for part, kernel, size in zip(inputs, kernels, self.kernel_sizes, strict=True):
+            reach = column_reach(self.kernel_size[0], size, largest)
+            kernel = F.pad(kernel, 4 * (reach - largest // 2,))
+            responses.append(functional.conv2d(part, kernel, padding=reach))
+        return torch.cat(responses, 1)

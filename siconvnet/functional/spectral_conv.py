@@ -1,0 +1,87 @@
+"""Plain convolution with large kernels in the frequency domain."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from siconvnet.functional import spectral
+from siconvnet.functional.geometry import Span
+
+# What a multiply-add costs here, relative to one in a direct convolution: measured from 5x5 to 33x33 kernels on CPU,
+# where matrix products of this shape reach about a third of the rate.
+_RELATIVE_COST = 3.0
+
+
+def prefers_spectral(x_shape: torch.Size, weight_shape: torch.Size, padding: int, groups: int) -> bool:
+    """Whether fewer operations in the frequency domain outweigh their lower rate."""
+    batch, _, height, width = x_shape
+    out_channels, in_group, k, _ = weight_shape
+    height, width = height + 2 * padding, width + 2 * padding
+    rows, columns, half = height - k + 1, width - k + 1, width // 2 + 1
+    direct = batch * out_channels * in_group * k * k * rows * columns
+    # Complex multiply-adds count as four: mixing of channels, kernels' spectra, and the transform back.
+    mixing = 4 * height * half * out_channels * in_group * batch
+    kernels = 4 * k * (k + half) * height * out_channels * in_group
+    back = 4 * (height + columns) * rows * half * batch * out_channels
+    return _RELATIVE_COST * (mixing + kernels + back) < direct
+
+
+def _axes(x: Tensor, k: int) -> tuple[spectral.Axis, spectral.Axis]:
+    height, width = x.shape[2:]
+    dtype = spectral.complex_dtype(x)
+    # Resizing k to k by the nearest neighbour is the identity: the kernels keep their size here.
+    return (
+        spectral.axis(height, False, Span(0, height - k + 1, 0), k, k, "nearest", 1, dtype, x.device),
+        spectral.axis(width, True, Span(0, width - k + 1, 0), k, k, "nearest", 1, dtype, x.device),
+    )
+
+
+def _grouped_spectrum(x: Tensor, groups: int) -> Tensor:
+    """``[B, G C, H, W] -> [Fy, Fx, G, B, C]``."""
+    return torch.fft.rfft2(x).unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2).contiguous()
+
+
+def _kernel_spectrum(weight: Tensor, groups: int, axes: tuple[spectral.Axis, spectral.Axis]) -> Tensor:
+    """``[G C', C, k, k] -> [Fy, Fx, G, C, C']``."""
+    spectrum = spectral.kernel_spectrum(weight, *axes)
+    return spectrum.unflatten(3, (groups, -1)).transpose(2, 3)
+
+
+def convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """Valid cross-correlation without bias: ``[B, C, H, W] -> [B, C', H', W']``.
+
+    Where the taps of a kernel meet nothing but zeros the result is exactly zero, as in a direct convolution: rounding
+    must not open a ReLU that is closed.
+    """
+    k, batch = weight.shape[-1], x.shape[0]
+    axes = _axes(x, k)
+    product = _grouped_spectrum(x, groups) @ _kernel_spectrum(weight, groups, axes)
+    maps = spectral.maps_from_spectrum(product.flatten(2), *axes)
+    maps = maps.unflatten(2, (groups, batch, -1)).permute(3, 2, 4, 0, 1)
+    return (maps * _meets_something(x, weight, groups)[:, :, None]).flatten(1, 2)
+
+
+def _meets_something(x: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """Whether any tap of a group's kernels falls on a pixel that is not zero: ``[B, G, H', W']``."""
+    pixels = (x != 0).unflatten(1, (groups, -1)).any(2).to(x.dtype)
+    taps = (weight != 0).unflatten(0, (groups, -1)).flatten(1, 2).any(1, keepdim=True).to(x.dtype)
+    return F.conv2d(pixels, taps, groups=groups) > 0.5
+
+
+def gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, groups: int, wanted: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of `convolve` with respect to input and weight."""
+    axes = _axes(x, weight.shape[-1])
+    maps = gradient.unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2)
+    spectrum = spectral.maps_to_spectrum(maps.flatten(2), *axes).unflatten(2, maps.shape[2:])
+    grad_x = grad_weight = None
+    if wanted[0]:
+        product = spectrum @ _kernel_spectrum(weight, groups, axes).mH
+        grad_x = torch.fft.irfft2(product.permute(3, 2, 4, 0, 1), s=x.shape[2:]).flatten(1, 2)
+    if wanted[1]:
+        cross = _grouped_spectrum(x, groups).mT @ spectrum.conj()
+        grad_weight = spectral.kernel_gradient(cross.transpose(2, 3).flatten(3), *axes)
+    return grad_x, grad_weight
