@@ -9,6 +9,7 @@ translation, S x Z2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,54 +33,79 @@ def steer(weight: Tensor, basis: Tensor) -> Tensor:
     return (weight @ basis.flatten(1)).unflatten(-1, basis.shape[1:])
 
 
-def conv_z2_h(x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Lift a plane to scale space: one convolution per scale. [B, C, H, W] -> [B, C', S, H', W']
+def conv_z2_h(
+    x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, supports: Sequence[int] | None = None
+) -> Tensor:
+    """Lift a plane to scale space: one convolution for each scale. [B, C, H, W] -> [B, C', S, H', W']
 
     Args:
         x: shape (B, C, H, W).
         kernel: shape (C', C, S, size, size).
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
+        supports: for each scale the odd side in pixels beyond which its kernel is zero; that part is not computed.
+
+    Raises:
+        InvalidArgument: the input is smaller than the kernel.
     """
-    out_channels, _, num_scales = kernel.shape[:3]
-    y = _conv2d(x, kernel.transpose(1, 2).flatten(0, 1), stride=stride, padding=padding, groups=1)
-    return y.unflatten(1, (out_channels, num_scales))
+    sides = supports or [kernel.shape[-1]] * kernel.shape[2]
+    planes = [_conv2d(x, kernel[:, :, s], side, stride, padding) for s, side in enumerate(sides)]
+    return torch.stack(planes, dim=2)
 
 
-def conv_h_h(x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
+def conv_h_h(
+    x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, supports: Sequence[int] | None = None
+) -> Tensor:
     """Convolve over scale and plane. [B, C, S, H, W] -> [B, C', S, H', W']
 
-    Output scale s sees the input scales s .. s + scale_size - 1, with zeros beyond the largest scale, so that all
-    scales are one grouped convolution over planes.
+    Output scale s sees the input scales s .. s + scale_size - 1; beyond the largest scale there is nothing.
 
     Args:
         x: shape (B, C, S, H, W).
         kernel: shape (C', C, scale_size, S, size, size).
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
+        supports: for each scale the odd side in pixels beyond which its kernel is zero; that part is not computed.
+
+    Raises:
+        InvalidArgument: the input is smaller than the kernel, or has another number of scales.
     """
-    num_scales, scale_size = kernel.shape[3], kernel.shape[2]
-    planes = scale_windows(x, scale_size).flatten(1, 3)
-    grouped = kernel.permute(3, 0, 1, 2, 4, 5).flatten(2, 3).flatten(0, 1)
-    y = _conv2d(planes, grouped, stride=stride, padding=padding, groups=num_scales)
-    return y.unflatten(1, (num_scales, -1)).transpose(1, 2)
+    scale_size, num_scales = kernel.shape[2:4]
+    if x.shape[2] != num_scales:
+        raise InvalidArgument(f"an input of {x.shape[2]} scales meets a kernel of {num_scales}.")
+    planes = []
+    for s, side in enumerate(supports or [kernel.shape[-1]] * num_scales):
+        window = x[:, :, s : s + scale_size]
+        taps = kernel[:, :, : window.shape[2], s]
+        planes.append(_conv2d(window.flatten(1, 2), taps.flatten(1, 2), side, stride, padding))
+    return torch.stack(planes, dim=2)
 
 
-def scale_windows(x: Tensor, scale_size: int) -> Tensor:
-    """[B, C, S, H, W] -> [B, S, C, scale_size, H, W]: at each scale, that scale and the next larger ones."""
-    if scale_size == 1:
-        return x.transpose(1, 2).unsqueeze(3)
-    padded = F.pad(x, [0, 0, 0, 0, 0, scale_size - 1])
-    return padded.unfold(2, scale_size, 1).permute(0, 2, 1, 5, 3, 4)
-
-
-def _conv2d(x: Tensor, weight: Tensor, *, stride: int, padding: int, groups: int) -> Tensor:
-    side = weight.shape[-1]
-    if min(x.shape[-2:]) + 2 * padding < side:
-        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")
+def _conv2d(x: Tensor, weight: Tensor, side: int, stride: int, padding: int) -> Tensor:
+    """A convolution with the middle `side` x `side` pixels of a kernel whose other pixels are zero."""
+    size = weight.shape[-1]
+    if min(x.shape[-2:]) + 2 * padding < size:
+        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {size}x{size} kernel.")
+    if 2 * padding + 1 == size:
+        # The output is as large as the input, so that a tap further out than the input is wide sees zeros alone.
+        side = min(side, 2 * max(x.shape[-2:]) - 1)
+    margin = (size - side) // 2
+    weight = weight[:, :, margin : size - margin, margin : size - margin]
+    if margin > padding:
+        x = F.pad(x, [padding - margin] * 4)
+    padding = max(padding - margin, 0)
     if stride == 1:
-        return functional.conv2d(x, weight, padding=padding, groups=groups)
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
+        return functional.conv2d(x, weight, padding=padding)
+    return F.conv2d(x, weight, stride=stride, padding=padding)
+
+
+def supports_of(basis: Tensor) -> tuple[int, ...]:
+    """For each scale, the odd side in pixels of the centred square outside which all functions are zero."""
+    size = basis.shape[-1]
+    distance = (torch.arange(size) - size // 2).abs()
+    ring = torch.maximum(distance[:, None], distance)
+    used = (basis != 0).any(dim=0).cpu()
+    return tuple(2 * int((ring * plane).max()) + 1 for plane in used)
 
 
 class _SESConv(nn.Module):
@@ -112,10 +138,16 @@ class _SESConv(nn.Module):
         self.basis_type = basis_type
         basis = make_basis(basis_type, kernel_size, scales, effective_size, **options)
         self.register_buffer("basis", basis.float())
+        self.supports = supports_of(basis)
         window = () if scale_size is None else (scale_size,)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *window, len(basis)))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        # The basis may come from elsewhere, and with it what of it is zero.
+        self.supports = supports_of(self.basis)
 
     def reset_parameters(self) -> None:
         """Kaiming-uniform weights with a = sqrt(5), zero bias: SESN's initialisation."""
@@ -174,7 +206,7 @@ class SESConv_Z2_H(_SESConv):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = steer(self.weight, self.basis)
-        return self._add_bias(conv_z2_h(x, kernel, stride=self.stride, padding=self.padding))
+        return self._add_bias(conv_z2_h(x, kernel, stride=self.stride, padding=self.padding, supports=self.supports))
 
 
 class SESConv_H_H(_SESConv):
@@ -221,7 +253,7 @@ class SESConv_H_H(_SESConv):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = steer(self.weight, self.basis)
-        return self._add_bias(conv_h_h(x, kernel, stride=self.stride, padding=self.padding))
+        return self._add_bias(conv_h_h(x, kernel, stride=self.stride, padding=self.padding, supports=self.supports))
 
 
 class SESConv_H_H_1x1(nn.Module):
@@ -245,8 +277,9 @@ class SESConv_H_H_1x1(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        windows = scale_windows(x[..., :: self.stride, :: self.stride], self.scale_size)
-        return torch.einsum("oci,bscihw->boshw", self.weight[..., 0, 0], windows)
+        # Each scale sees itself and the next larger ones; beyond the largest there are zeros.
+        padded = F.pad(x, [0, 0, 0, 0, 0, self.scale_size - 1])
+        return F.conv3d(padded, self.weight, stride=(1, self.stride, self.stride))
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}->{self.out_channels} | scale_size={self.scale_size}"

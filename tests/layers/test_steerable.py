@@ -45,11 +45,40 @@ def test_scale_convolution_sees_the_larger_neighbours(scale_size, stride, paddin
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("scale_size", [1, 2])
-def test_pointwise_is_a_3d_convolution(scale_size, stride):
+def test_pointwise_mixes_channels_and_larger_neighbours(scale_size, stride):
     layer = SESConv_H_H_1x1(3, 4, scale_size, stride)
     x = torch.randn(2, 3, 4, 5, 6)
-    padded = F.pad(x, [0, 0, 0, 0, 0, scale_size - 1])
-    torch.testing.assert_close(layer(x), F.conv3d(padded, layer.weight, stride=(1, stride, stride)))
+    expected = torch.zeros(2, 4, 4, 5, 6)
+    for s in range(4):
+        for i in range(min(scale_size, 4 - s)):
+            expected[:, :, s] += torch.einsum("oc,bchw->bohw", layer.weight[:, :, i, 0, 0], x[:, :, s + i])
+    torch.testing.assert_close(layer(x), expected[..., ::stride, ::stride])
+
+
+@pytest.mark.parametrize(("side", "padding"), [(20, 0), (20, 2), (20, 7), (4, 7), (5, 6)])
+def test_what_is_zero_is_left_out_exactly(side, padding):
+    layer = SESConv_H_H(2, 3, 2, 15, 5, [1.0, 2.0, 3.0], padding=padding, basis_type="hermite_b")
+    assert layer.supports == (5, 11, 15)
+    x = torch.randn(2, 2, 3, side, side)
+    y = layer(x)
+    layer.supports = (15, 15, 15)
+    torch.testing.assert_close(layer(x), y, atol=1e-6, rtol=1e-5)
+    layer.supports = (3, 11, 15)
+    assert not torch.allclose(layer(x), y, atol=1e-3), "leaving out what is not zero must show"
+
+
+def test_supports_follow_a_loaded_basis():
+    layer = SESConv_Z2_H(1, 2, 7, 3, [1.0, 2.0])
+    assert layer.supports == (3, 7)
+    state = layer.state_dict()
+    state["basis"] = torch.ones_like(layer.basis)
+    layer.load_state_dict(state)
+    assert layer.supports == (7, 7)
+
+
+def test_refuses_another_number_of_scales():
+    with pytest.raises(InvalidArgument, match="2 scales"):
+        SESConv_H_H(1, 1, 1, 5, 3, [1.0, 1.5, 2.0])(torch.zeros(1, 1, 2, 9, 9))
 
 
 def test_a_constant_scale_axis_stays_apart():

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import siconvnet
 from siconvnet.errors import InvalidArgument
-from siconvnet.models.disco import Disco
+
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
@@ -22,15 +22,21 @@ def data_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
 
 
+def disco(num_channels: int = 1, num_classes: int = 4, kernel_size: int = 7) -> torch.nn.Module:
+    from siconvnet.models.disco import Disco
+
+    return Disco(num_channels, num_classes, kernel_size)
+
+
 def close(actual: torch.Tensor, expected: np.ndarray) -> None:
     expected = torch.as_tensor(expected, dtype=torch.float64)
     error = (actual.detach().double().reshape(expected.shape) - expected).abs().max() / expected.abs().max()
     assert error < TOLERANCE, f"relative error {error:.2e}"
 
 
-def load_golden(with_basis: bool) -> tuple[Disco, dict[str, np.ndarray]]:
+def load_golden(with_basis: bool) -> tuple[torch.nn.Module, dict[str, np.ndarray]]:
     golden = dict(np.load(GOLDEN / "disco.npz"))
-    model = Disco(num_channels=1, num_classes=36).eval()
+    model = disco(num_classes=36).eval()
     state = {key[6:]: torch.from_numpy(value) for key, value in golden.items() if key.startswith("param_")}
     for layer in ("conv1", "conv2"):
         ours = getattr(model, layer).basis
@@ -69,13 +75,13 @@ def test_disco_on_our_basis_is_close_but_not_the_same():
 
 
 def test_disco_takes_other_effective_sizes():
-    model = Disco(num_channels=3, num_classes=4, kernel_size=3)
+    model = disco(num_channels=3, kernel_size=3)
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 4)
 
 
 def test_disco_refuses_kernels_that_its_basis_cannot_fill():
     with pytest.raises(InvalidArgument, match="17 pixels"):
-        Disco(num_channels=1, num_classes=4, kernel_size=9)
+        disco(kernel_size=9)
 
 
 def test_scalar_sesn_names_the_scale_that_wins():
