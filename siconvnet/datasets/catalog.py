@@ -1,0 +1,153 @@
+"""What datasets there are, where their files lie and how to get them: a table, and look-ups in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from siconvnet.errors import DatasetError, UnknownName
+
+RECORD = "https://zenodo.org/records/6578038"
+EMBEDDED = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One dataset of the catalogue.
+
+    Attributes:
+        name: what `load_dataset` and the command line call it.
+        title: for tables and figures.
+        num_classes: classes n.
+        num_instances: objects m per class and split.
+        num_channels: 1 (gray) or 3 (colour).
+        licence: of the images.
+        origin: what the objects are taken from.
+        published_file: the file's name in the published record, and in the data folder.
+        how_to_get: one line: what to do when the file is missing.
+        embedded: the file ships inside this package.
+        oblong: the scale is the longer side of the object, whose box need not be a square; the shorter side is
+            not in the file.
+    """
+
+    name: str
+    title: str
+    num_classes: int
+    num_instances: int
+    num_channels: int
+    licence: str
+    origin: str
+    published_file: str
+    how_to_get: str
+    embedded: bool = False
+    oblong: bool = False
+
+
+CATALOG: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            name="emoji",
+            title="STIR Emoji",
+            num_classes=36,
+            num_instances=1,
+            num_channels=1,
+            licence="CC BY 4.0",
+            origin="Font Awesome Free 5.15.3",
+            published_file="emoji.npz",
+            how_to_get="part of the package",
+            embedded=True,
+        ),
+        DatasetInfo(
+            name="mnist",
+            title="STIR MNIST",
+            num_classes=10,
+            num_instances=50,
+            num_channels=1,
+            licence="CC BY-SA 3.0",
+            origin="MNIST",
+            published_file="mnist.npz",
+            how_to_get="built on first use, or by: benchmark data build mnist",
+        ),
+        DatasetInfo(
+            name="trafficsign",
+            title="STIR Traffic Sign",
+            num_classes=16,
+            num_instances=25,
+            num_channels=3,
+            licence="CC BY-NC-SA 4.0",
+            origin="Mapillary Traffic Sign Dataset v2",
+            published_file="trafficsign.npz",
+            how_to_get=f"download trafficsign.npz from {RECORD}",
+        ),
+        DatasetInfo(
+            name="aerial",
+            title="STIR Aerial Object",
+            num_classes=9,
+            num_instances=25,
+            num_channels=3,
+            licence="CC BY-NC-SA 4.0",
+            origin="DOTA v1.5",
+            published_file="aerial.npz",
+            how_to_get=f"download aerial.npz from {RECORD}",
+            oblong=True,
+        ),
+    )
+}
+
+
+def list_datasets() -> list[str]:
+    """The names of all datasets of the catalogue, in the order of the paper."""
+    return list(CATALOG)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """The catalogue's entry for `name`.
+
+    Raises:
+        UnknownName: no such dataset; the message suggests the nearest.
+    """
+    if name not in CATALOG:
+        raise UnknownName("dataset", name, CATALOG)
+    return CATALOG[name]
+
+
+def data_dir() -> Path:
+    """The folder of the data files: ``$SICONVNET_DATA``, else the user's cache folder. It need not exist yet."""
+    chosen = os.environ.get("SICONVNET_DATA")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("siconvnet", appauthor=False)
+
+
+def dataset_path(name: str) -> Path:
+    """Where the file of dataset `name` is, or would be.
+
+    Raises:
+        UnknownName: no such dataset.
+    """
+    info = dataset_info(name)
+    return (EMBEDDED if info.embedded else data_dir()) / info.published_file
+
+
+def missing_file(name: str) -> DatasetError:
+    """The error for a dataset whose file is not there: which file, where it belongs and where it comes from."""
+    info, path = dataset_info(name), dataset_path(name)
+    if info.embedded:
+        return DatasetError(f"{path} is part of the package and is not there; install the package again.")
+    if name == "mnist":
+        return DatasetError(f"dataset 'mnist' is not built yet ({path}); type: benchmark data build mnist")
+    return DatasetError(
+        f"dataset {name!r} needs the published file {info.published_file}, which is not there: download it from "
+        f"Zenodo record 6578038 ({RECORD}/files/{info.published_file}) and save it as {path}"
+    )
+
+
+def as_path(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """The path, if this is a path (a `Path`, or text that ends in .npz or holds a separator); None for a name."""
+    if not isinstance(name_or_path, str):
+        return Path(name_or_path).expanduser()
+    if name_or_path.endswith(".npz") or "/" in name_or_path or os.sep in name_or_path:
+        return Path(name_or_path).expanduser()
+    return None
