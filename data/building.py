@@ -1,0 +1,140 @@
+"""From a dataset's name to its file: which builder, built once, checked, and put in place whole."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy.typing as npt
+
+from siconvnet.datasets import dataset_path
+from siconvnet.datasets.catalog import CATALOG, EMBEDDED, as_path, missing_file
+from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+from siconvnet.registry import load_target
+
+from .files import exclusive, save_arrays
+from .parallel import default_jobs
+from .verification import CHECKSUMS, compare
+
+Arrays = dict[str, npt.NDArray]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How one file is built.
+
+    Attributes:
+        target: ``module:function``; called as ``function(source, jobs=, progress=)``, returns the file's arrays.
+        path: where the file belongs.
+        on_demand: `prepare` builds it when it is missing: it needs nothing but this package.
+    """
+
+    target: str
+    path: Callable[[], Path]
+    on_demand: bool = False
+
+
+BUILDERS: Mapping[str, Builder] = {
+    "emoji": Builder("benchmark.data.emoji:build", lambda: dataset_path("emoji")),
+    "mnist": Builder("benchmark.data.mnist:build", lambda: dataset_path("mnist"), on_demand=True),
+    "mnist_digits": Builder("benchmark.data.mnist_digits:build", lambda: EMBEDDED / "mnist_digits.npz"),
+}
+
+
+def prepare(name: str, *, progress: bool = True) -> Path:
+    """The file of a dataset, built first if it is missing and can be built.
+
+    Safe to be called by several processes at once: one builds, the others wait for it.
+
+    Args:
+        name: a dataset's name; or the path of a file, which must exist.
+        progress: show a progress bar on stderr while building.
+
+    Raises:
+        UnknownName: no such dataset.
+        DatasetError: the file is missing and cannot be built; the message says how to get it.
+    """
+    given = as_path(name)
+    path = dataset_path(name) if given is None else given
+    if path.exists():
+        return path
+    if given is not None:
+        raise DatasetError(f"there is no file {path}; expected a STIR data file (.npz).")
+    if not (name in BUILDERS and BUILDERS[name].on_demand):
+        raise missing_file(name)
+    with _alone(path, progress):
+        if not path.exists():
+            _build(name, path, None, default_jobs(), progress, unverified=False)
+    return path
+
+
+def build(
+    name: str,
+    *,
+    source: Path | None = None,
+    output: Path | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+    unverified: bool = False,
+) -> Path:
+    """Build a file anew, whether it is there or not.
+
+    Args:
+        name: one of `BUILDERS`.
+        source: a folder with the builder's raw material.
+        output: the file to write; its place in the data folder or the package if not given.
+        jobs: processes to use; one for each processor if not given.
+        progress: show a progress bar on stderr.
+        unverified: keep the file even if its checksums are not the known ones.
+
+    Returns:
+        the file written.
+
+    Raises:
+        UnknownName: no such builder.
+        InvalidArgument: fewer than one job, or a source that the builder does not take.
+        DatasetError: the raw material is missing, the result is not the known one, or it cannot be written.
+    """
+    if name not in BUILDERS:
+        if name in CATALOG:
+            if not dataset_path(name).exists():
+                raise missing_file(name)
+            raise DatasetError(f"{name} cannot be built, only read; its file is {dataset_path(name)}")
+        raise UnknownName("builder", name, BUILDERS)
+    if jobs is not None and jobs < 1:
+        raise InvalidArgument(f"jobs must be 1 or more, got {jobs}.")
+    path = output or BUILDERS[name].path()
+    with _alone(path, progress):
+        _build(name, path, source, jobs or default_jobs(), progress, unverified)
+    return path
+
+
+def _build(name: str, path: Path, source: Path | None, jobs: int, progress: bool, unverified: bool) -> None:
+    builder = cast("Callable[..., Arrays]", load_target(BUILDERS[name].target))
+    arrays = builder(source, jobs=jobs, progress=progress)
+    wrong = [check for check in compare(arrays, CHECKSUMS[name]) if not check.ok]
+    if wrong and not unverified:
+        raise DatasetError(
+            f"{name} came out different here: {wrong[0].key} has checksum {wrong[0].found}, expected "
+            f"{wrong[0].expected}, so no file was written; other library versions may round or render differently. "
+            f"To keep it anyway: benchmark data build {name} --unverified"
+        )
+    save_arrays(path, arrays)
+
+
+def _alone(path: Path, progress: bool) -> AbstractContextManager[None]:
+    # A spawned worker runs its parent's script again when that has no `__main__` guard. Were it to wait here for
+    # the lock that its parent holds, both would wait for ever.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise DatasetError("call it under `if __name__ == '__main__':`, as it starts processes.")
+
+    def waiting() -> None:
+        if progress:
+            print(f"waiting for another process that builds {path} ...", file=sys.stderr)
+
+    return exclusive(path, waiting)

@@ -1,0 +1,105 @@
+"""Writing a file whole or not at all, one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from siconvnet.errors import DatasetError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no lock. Two builders then do the same work, and the last one's file stays.
+    fcntl = None  # type: ignore[assignment]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray]) -> None:
+    """Write a compressed ``.npz``. The same arrays give the same bytes.
+
+    Raises:
+        DatasetError: the file cannot be written; what was there before is untouched.
+    """
+    with _replacing(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise DatasetError(f"cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the right to build `path`; the kernel gives it up when the process ends, however it ends.
+
+    Creates the folder of `path`, and removes what a killed builder left in it.
+
+    Args:
+        path: the file to be built.
+        waiting: called once if another process holds the right, before waiting for it.
+
+    Raises:
+        DatasetError: the folder cannot be created or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _acquire(path.with_name(f".{path.name}.lock"), waiting)
+    except OSError as error:
+        raise DatasetError(f"cannot write into {path.parent}: {error.strerror or error}.") from error
+    if lock is None:
+        yield
+        return
+    try:
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _acquire(path: Path, waiting: Callable[[], object]) -> int | None:
+    if fcntl is None:
+        return None
+    asked = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not asked:
+                    asked = True
+                    waiting()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The holder before us removed the file: what we locked is no longer what others will lock.
+            if _same(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _same(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
