@@ -1,0 +1,75 @@
+"""`benchmark datasets`: the data there is, where it lies and how to get what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def datasets(kind: str) -> None:
+    """List the datasets, where their files are and how to get them."""
+    from siconvnet.datasets import list_datasets
+
+    rows = [_row(name) for name in list_datasets()]
+    if kind == "json":
+        import json
+
+        click.echo(json.dumps(rows, indent=1))
+    elif kind == "csv":
+        import csv
+        import sys
+
+        writer = csv.DictWriter(sys.stdout, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print_table(rows)
+
+
+def _row(name: str) -> dict[str, Any]:
+    from siconvnet.datasets import dataset_info, dataset_path
+
+    info, path = dataset_info(name), dataset_path(name)
+    return {
+        "name": name,
+        "classes": info.num_classes,
+        "instances": info.num_instances,
+        "channels": info.num_channels,
+        "origin": info.origin,
+        "licence": info.licence,
+        "present": path.is_file(),
+        "file": str(path),
+        "how_to_get": info.how_to_get,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from siconvnet.datasets import data_dir
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", style="bold")
+    for heading in ("classes", "instances", "channels"):
+        table.add_column(heading, justify="right")
+    table.add_column("licence")
+    table.add_column("file")
+    for row in rows:
+        numbers = (str(row[key]) for key in ("classes", "instances", "channels"))
+        table.add_row(row["name"], *numbers, row["licence"], "there" if row["present"] else "[yellow]missing[/]")
+    console.print(table)
+    # Paths and addresses stand on lines of their own, never broken, so that they can be copied.
+    indent = max(len(row["name"]) for row in rows) + 3
+    for row in rows:
+        console.print(row["name"].ljust(indent), end="", style="bold", markup=False)
+        console.print(row["file"], soft_wrap=True, markup=False)
+        console.print(" " * indent + row["how_to_get"], soft_wrap=True, markup=False, style="dim")
+    console.print(f"\nData folder: {data_dir()} (SICONVNET_DATA chooses another)", soft_wrap=True, markup=False)
+    console.print("Instances: objects per class and split, each at 48 scales.", style="dim")
+    console.print("A .npz file of the same format can be named wherever a dataset is.", style="dim")
