@@ -14,7 +14,8 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +90,13 @@ class Store:
         self.uri = resolve_uri(uri)
         self._experiments: dict[str, str] = {}
         _quieten()
-        with self._answering(), _alone(self._sqlite_file):
+        try:
             from mlflow import MlflowClient
-
+        except ModuleNotFoundError as error:
+            raise TrackingError(
+                "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
+            ) from error
+        with self._answering(), _alone(self._sqlite_file):
             self.client: MlflowClient = MlflowClient(tracking_uri=self.uri)
             # The first question makes the tables of a new store, which must happen once, by one process.
             self.client.search_experiments(max_results=1)
@@ -392,9 +397,10 @@ def _alone(database: Path | None) -> Iterator[None]:
 def _from_store(error: Exception) -> bool:
     import requests
     import sqlalchemy.exc
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
 
-    kinds = (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException, OSError)
+    kinds = (MlflowException, CommandError, sqlalchemy.exc.SQLAlchemyError, requests.RequestException, OSError)
     return isinstance(error, kinds)
 
 
@@ -418,12 +424,13 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def serve(uri: str, host: str, port: int) -> None:
-    """Run MLflow's server on a store until it is interrupted.
+def serve(uri: str, host: str, port: int, ready: Callable[[], None]) -> None:
+    """Run MLflow's server on a store until it is interrupted; call `ready` when it answers.
 
     Raises:
         TrackingError: it ended by itself.
     """
+    import signal
     import subprocess
     import sys
 
@@ -432,13 +439,27 @@ def serve(uri: str, host: str, port: int) -> None:
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
+    # Whichever way this process is asked to end, the server must not outlive it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
+        while process.poll() is None and not _listens(host, port):
+            time.sleep(0.1)
+        if process.poll() is None:
+            ready()
         _, errors = process.communicate()
     except KeyboardInterrupt:
+        return
+    finally:
         process.terminate()
         process.communicate()
-        return
     if process.returncode:
         last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         raise TrackingError(f"the MLflow server ended: {last[0]}")
+
+
+def _listens(host: str, port: int) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex((host, port)) == 0

@@ -1,1 +1,136 @@
-"""The commands of `benchmark`, one a file."""
+"""The command `benchmark`: one click command a file, loaded when it is asked for.
+
+Every failure is one line on stderr: exit code 2 for what the user wrote, 1 for what went wrong, 130 for
+Ctrl-C. `--debug`, anywhere on the line, shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from siconvnet import __version__
+from siconvnet.errors import InvalidArgument, SiconvnetError
+
+#: Heading of `benchmark --help` -> command -> where it is.
+SECTIONS = {
+    "Train": {
+        "run": "benchmark.cli.run:run",
+        "sweep": "benchmark.cli.sweep:sweep",
+        "status": "benchmark.cli.status:status",
+        "ingest": "benchmark.cli.ingest:ingest",
+    },
+    "Results": {
+        "evaluate": "benchmark.cli.evaluate:evaluate",
+        "leaderboard": "benchmark.cli.leaderboard:leaderboard",
+        "compare": "benchmark.cli.compare:compare",
+        "plot": "benchmark.cli.plot:plot",
+        "export": "benchmark.cli.export:export",
+        "ui": "benchmark.cli.ui:ui",
+    },
+    "What there is": {
+        "models": "benchmark.cli.models:models",
+        "datasets": "benchmark.cli.datasets:datasets",
+        "data": "benchmark.cli.data:data",
+        "basis": "benchmark.cli.basis:basis",
+        "speed": "benchmark.cli.speed:speed",
+    },
+}
+COMMANDS = {
+    name: target
+    for section in SECTIONS.values()
+    for name, target in section.items()
+    if (Path(__file__).parent / f"{target.partition(':')[0].rpartition('.')[2]}.py").exists()
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one, and whose help lists them under headings."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from siconvnet.errors import UnknownName
+
+            raise UnknownName("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), command.get_short_help_str(limit=90))
+                        for name in commands
+                        if name in COMMANDS and (command := self.get_command(ctx, name)) and not command.hidden
+                    ]
+                )
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="benchmark")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error. Goes anywhere on the line.")
+def cli(debug: bool) -> None:
+    """The benchmark for scale-equivariant vision: train, measure and compare every method under one protocol.
+
+    Start with: benchmark run --model standard --dataset emoji --evaluation 2
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit code. Entry point of the console script and of `scripts/`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        code = cli.main([a for a in arguments if a != "--debug"], prog_name="benchmark", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does. Nothing is wrong, and Python must not try again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        code, line = explain(error)
+        click.echo(f"error: {line}", err=True)
+        return code
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Exit code and the one line for a person."""
+    if isinstance(error, click.ClickException):
+        return error.exit_code, _one_line(error.format_message())
+    text = _one_line(str(error))
+    if isinstance(error, InvalidArgument):
+        return 2, text
+    if isinstance(error, SiconvnetError):
+        return 1, text
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return 1, f"{error.strerror or text}{where}"
+    return 1, f"{type(error).__name__}: {text} (a defect; --debug shows where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,40 @@
+"""`benchmark ingest`: log record folders to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
+@click.option("--keep", is_flag=True, help="Leave the records where they are.")
+def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> None:
+    """Log the records in DIR to MLflow, each once, and remove them.
+
+    DIR is what `benchmark run --records DIR` wrote into. Safe to repeat, to interrupt and to run twice at a time.
+    """
+    from benchmark.ingestion import ingest as ingest_records
+    from benchmark.records import find
+    from benchmark.tracking import Store, shown
+    from siconvnet.errors import SiconvnetError
+
+    for folder in folders:
+        find(folder)
+    store = Store(tracking_uri)
+    logged = known = 0
+    broken: list[str] = []
+    for folder in folders:
+        for outcome in ingest_records(folder, store, keep=keep):
+            if outcome.record is None:
+                broken.append(outcome.error)
+                continue
+            spec, status = outcome.record.spec, outcome.record.status
+            logged, known = logged + bool(outcome.run_id), known + (not outcome.run_id)
+            said = f"run {outcome.run_id}" if outcome.run_id else "there already"
+            click.echo(f"{spec.name} on {outcome.record.dataset_key} {spec.scenario.name}: {status.lower()}, {said}")
+    click.echo(f"{logged} logged, {known} there already, {len(broken)} broken; store {shown(store.uri)}")
+    if broken:
+        raise SiconvnetError("; ".join(broken))

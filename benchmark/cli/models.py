@@ -1,0 +1,81 @@
+"""`benchmark models`: the methods under comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+#: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
+_CHANNELS, _CLASSES = 1, 36
+
+
+@click.command()
+@click.argument("pattern", default="*")
+@click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def models(pattern: str, kind: str) -> None:
+    """List the methods whose name matches PATTERN ("*pool"), and what each supports."""
+    import siconvnet
+    from siconvnet.errors import UnknownName
+
+    names = siconvnet.list_models(pattern)
+    if not names:
+        raise UnknownName("model", pattern, siconvnet.list_models())
+    rows = [_row(name) for name in names]
+    if kind == "json":
+        import json
+
+        click.echo(json.dumps(rows, indent=1))
+    elif kind == "csv":
+        import csv
+        import sys
+
+        writer = csv.DictWriter(sys.stdout, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print_table(rows)
+
+
+def _row(name: str) -> dict[str, Any]:
+    import siconvnet
+
+    info = siconvnet.model_info(name)
+    model = siconvnet.create_model(name, num_channels=_CHANNELS, num_classes=_CLASSES)
+    return {
+        "name": name,
+        "family": info.family,
+        "paper": info.paper,
+        "url": info.url,
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "kernel_size": info.uses_kernel_size,
+        "interpolation": info.uses_interpolation,
+        "stages": len(info.stages),
+        "scale_indices": bool(info.scale_pools),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("name", "family", "paper"):
+        table.add_column(heading, style="bold" if heading == "name" else "")
+    for heading in ("parameters", "kernel\nsize", "inter-\npolation", "stage\nmaps", "scale\nindices"):
+        table.add_column(heading, justify="right" if heading == "parameters" else "center")
+    for row in rows:
+        flags = (row["kernel_size"], row["interpolation"], row["stages"], row["scale_indices"])
+        paper = f"[link={row['url']}]{row['paper']}[/link]" if row["url"] else row["paper"]
+        name, family, parameters = row["name"], row["family"], f"{row['parameters']:,}"
+        table.add_row(name, family, paper, parameters, *("yes" if flag else "[dim]-[/]" for flag in flags))
+    if not console.is_terminal:
+        console.width = 140
+    console.print(table)
+    console.print(
+        f"[dim]Trained parameters at {_CHANNELS} channel and {_CLASSES} classes. Kernel size and interpolation: what "
+        "--kernel-size and --interpolation change.\nStage maps: equivariance is measured on them. Scale indices: which "
+        "scale won is known, for index consistency.[/]"
+    )

@@ -1,0 +1,158 @@
+"""`benchmark run`: train one model once, under the paper's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.protocol import PAPER
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.events import Observer, Result
+    from benchmark.spec import RunSpec
+
+
+@click.command()
+@click.option("-m", "--model", required=True, help="See `benchmark models`.")
+@click.option(
+    "-d", "--dataset", "--data", required=True, help="See `benchmark datasets`; or a file in the STIR format (.npz)."
+)
+@click.option("-e", "--evaluation", required=True, help="1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
+@click.option("--kernel-size", type=int, default=PAPER.kernel_size, show_default=True, help="Odd, 3 to 31.")
+@click.option(
+    "--interpolation", default=PAPER.interpolation, show_default=True, help="nearest, bilinear, bicubic or area."
+)
+@click.option("--lr", type=float, help="Adam's rate.  [default: what the paper selected for this cell, else 1e-3]")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--epochs", type=int, default=PAPER.max_epochs, show_default=True, help="At most so many.")
+@click.option(
+    "--patience", type=int, default=PAPER.patience, show_default=True, help="Epochs without a better validation."
+)
+@click.option("--batch-size", type=int, default=PAPER.batch_size, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
+@click.option(
+    "--records",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write a record folder for `benchmark ingest` and leave MLflow alone.",
+)
+@click.option("--force", is_flag=True, help="Run again what has finished before.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the table.")
+def run(
+    model: str,
+    dataset: str,
+    evaluation: str,
+    kernel_size: int,
+    interpolation: str,
+    lr: float | None,
+    seed: int,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    device: str,
+    tracking_uri: str | None,
+    records: Path | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Train a model once and show its accuracy beside the published one.
+
+    The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated.
+    Ctrl-C ends it cleanly.
+    """
+    from rich.console import Console
+
+    from benchmark.environment import find_device
+    from benchmark.protocol import find_scenario
+    from benchmark.spec import RunSpec, default_lr
+
+    if records and tracking_uri:
+        raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
+    number = find_scenario(evaluation).id
+    spec = RunSpec(
+        model=model,
+        dataset=dataset,
+        evaluation=number,
+        kernel_size=kernel_size,
+        interpolation=interpolation,
+        lr=default_lr(model, dataset, number) if lr is None else lr,
+        seed=seed,
+        batch_size=batch_size,
+        max_epochs=epochs,
+        patience=patience,
+    ).validate()
+    spec.check_effective()
+    find_device(device)
+    console = Console(highlight=False)
+    go = _to_records if records else _to_mlflow
+    go(spec, console, str(records or tracking_uri or ""), device=device, force=force, quiet=quiet)
+
+
+def _to_records(spec: RunSpec, console: Console, root: str, *, device: str, force: bool, quiet: bool) -> None:
+    from benchmark.records import RecordWriter, find_finished, read
+
+    known = None if force else find_finished(root, spec.hash)
+    if known:
+        _show(console, spec, read(known).metrics, f"finished before: record {known} (--force repeats it)")
+        return
+    writer = RecordWriter(root)
+    result = _execute(spec, console, writer, device=device, quiet=quiet)
+    _show(console, spec, result.metrics, f"record {writer.written[-1]} (benchmark ingest {root} logs it)")
+
+
+def _to_mlflow(spec: RunSpec, console: Console, uri: str, *, device: str, force: bool, quiet: bool) -> None:
+    from benchmark.tracking import LiveRun, Store, TrackingError, shown
+
+    with console.status("opening the MLflow store"):
+        store = Store(uri or None)
+        known = None if force else store.find_finished(spec)
+    where = f"in {shown(store.uri)}"
+    if known:
+        line = f"finished before: MLflow run {known.info.run_id} {where} (--force repeats it)"
+        _show(console, spec, known.data.metrics, line)
+        return
+    live = LiveRun(store)
+    result = _execute(spec, console, live, device=device, quiet=quiet)
+    if live.error is None:
+        _show(console, spec, result.metrics, f"MLflow run {live.run_id} {where} (benchmark ui shows it)")
+        return
+    # The store failed on the way. What took hours to compute is kept where the store is not needed.
+    record = _keep(result)
+    _show(console, spec, result.metrics, f"record {record}")
+    raise TrackingError(f"{live.error} The run is kept: benchmark ingest {record.parent} logs it later.")
+
+
+def _execute(spec: RunSpec, console: Console, keeper: Observer, *, device: str, quiet: bool) -> Result:
+    import signal
+
+    from benchmark.execution import execute
+    from benchmark.progress import follow
+
+    # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    observers: list[Observer] = [keeper] if quiet else [follow(console), keeper]
+    return execute(spec, device=device, observers=observers)
+
+
+def _keep(result: Result) -> Path:
+    import platformdirs
+
+    from benchmark.records import write
+
+    return write(result, Path(platformdirs.user_data_dir("siconvnet", appauthor=False)) / "records")
+
+
+def _show(console: Console, spec: RunSpec, metrics: Mapping[str, float], line: str) -> None:
+    from benchmark.summary import render
+
+    if not console.is_terminal:
+        console.width = 120  # a file has no width; the guess of 80 would cut the table
+    console.print()
+    console.print(render(spec, metrics))
+    console.print(line, style="dim", soft_wrap=True, markup=False)

@@ -1,0 +1,134 @@
+"""What a person sees of a run while it goes on: one live line in a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from benchmark.events import Ended, Epoch, Observer, Result, Started
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `4:05` or `1:02:30`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Watch(Observer):
+    """What both kinds of progress know: the last epoch, the epochs that are left and their time."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.max_epochs = 0
+        self.patience = 0
+        self.best: Epoch | None = None
+        self._begin = 0.0
+
+    def started(self, started: Started) -> None:
+        self.max_epochs, self.patience = started.spec.max_epochs, started.spec.patience
+        self._begin = time.perf_counter()
+
+    def left(self, epoch: Epoch) -> str:
+        """How long the run still takes: at least until patience ends, at most until the last epoch."""
+        each = (time.perf_counter() - self._begin) / epoch.number
+        most = self.max_epochs - epoch.number
+        least = min(epoch.patience_left, most)
+        if least == most:
+            return duration(each * most)
+        return f"{duration(each * least)} to {duration(each * most)}"
+
+
+class PlainProgress(Watch):
+    """One line an epoch, for files and pipes."""
+
+    def started(self, started: Started) -> None:
+        super().started(started)
+        spec, where = started.spec, started.environment
+        self._print(
+            f"{spec.model} on {spec.dataset} {spec.scenario.name}, seed {spec.seed}, lr {spec.lr:g}: "
+            f"{started.parameters:,} parameters on {where['device_name']} ({where['threads']} threads)"
+        )
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._print(
+            f"epoch {epoch.number:3d}/{self.max_epochs}  "
+            f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  "
+            f"val {epoch.val_loss:.4f} {epoch.val_acc:6.2f}%  best {epoch.best_acc:6.2f}%  "
+            f"patience {epoch.patience_left:2d}  {epoch.train_time:.2f} s  left {self.left(epoch)}"
+        )
+
+    def _print(self, line: str) -> None:
+        # A pipe has no width to wrap at, and whoever reads it wants the line now.
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+        self.console.file.flush()
+
+
+class LiveProgress(Watch):
+    """One line that is redrawn, with a bar for the epoch in work; it goes when the run ends."""
+
+    def __init__(self, console: Console):
+        super().__init__(console)
+        self._bar: Progress | None = None
+
+    def started(self, started: Started) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        super().started(started)
+        spec, where = started.spec, started.environment
+        self.console.print(
+            f"[bold]{spec.model}[/] on [bold]{spec.dataset}[/] {spec.scenario.name}, seed {spec.seed}, "
+            f"lr {spec.lr:g}  [dim]{started.parameters:,} parameters, {where['device_name']}[/]",
+            highlight=False,
+        )
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("epoch [bold]{task.fields[number]}[/]/{task.fields[of]}"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("run", total=1, number=1, of=self.max_epochs, figures="")
+        self._bar.start()
+
+    def step(self, done: int, total: int) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def epoch(self, epoch: Epoch) -> None:
+        if not self._bar:
+            return
+        bars = "▰" * epoch.patience_left + "▱" * (self.patience - epoch.patience_left)
+        left = f"patience {bars}" if self.patience <= 10 else f"patience {epoch.patience_left}/{self.patience}"
+        figures = (
+            f"loss {epoch.train_loss:.3f} [dim]val[/] {epoch.val_loss:.3f}  "
+            f"val acc [bold]{epoch.val_acc:.1f}[/] [dim]best[/] {epoch.best_acc:.1f}  "
+            f"[dim]{left}[/]  ETA {self.left(epoch)}"
+        )
+        following = min(epoch.number + 1, self.max_epochs)
+        self._bar.update(self._task, completed=0, number=following, figures=figures)
+
+    def finished(self, result: Result) -> None:
+        self._stop()
+
+    def ended(self, ended: Ended) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def follow(console: Console) -> Watch:
+    """Live progress in a terminal, plain lines elsewhere."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
