@@ -1,0 +1,150 @@
+"""The identity of a run: its hash, its checks, its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.spec import RunSpec, default_lr
+from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+
+PLAIN = RunSpec("standard", "emoji", 2)
+
+
+def test_hash_is_pinned() -> None:
+    # These find runs again that people have in their stores: a change here orphans all of them.
+    assert PLAIN.hash == "92064c99f5dc6ba498423aa261557b594355449eadb106d8390bb72cb91e22a8"
+    assert (
+        RunSpec("pixel_pool", "mnist", 4, lr=0.01, seed=25, max_epochs=7).hash
+        == "4281f62662dfef11ea1fcc547c3a690e6abe80e0777c4904ce14f57d7daa69b7"
+    )
+
+
+def test_hash_is_the_same_in_another_process(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    code = "from benchmark.spec import RunSpec; print(RunSpec('standard', 'emoji', 2).hash)"
+    hashes = {python(code, PYTHONHASHSEED=seed).stdout.strip() for seed in ("1", "2")}
+    assert hashes == {PLAIN.hash}
+
+
+def test_every_field_counts() -> None:
+    other: dict[str, object] = {
+        "model": "xu",
+        "dataset": "mnist",
+        "evaluation": 3,
+        "kernel_size": 9,
+        "interpolation": "area",
+        "lr": 0.01,
+        "seed": 2,
+        "batch_size": 8,
+        "max_epochs": 3,
+        "patience": 4,
+    }
+    assert other.keys() == {field.name for field in dataclasses.fields(RunSpec)}
+    hashes = {dataclasses.replace(PLAIN, **{key: value}).hash for key, value in other.items()}  # type: ignore[arg-type]
+    assert len({*hashes, PLAIN.hash}) == len(other) + 1
+
+
+@given(
+    lr=st.floats(min_value=1e-12, max_value=1e3, allow_nan=False),
+    seed=st.integers(0, 2**32 - 1),
+    epochs=st.integers(1, 500),
+)
+def test_dictionary_and_back_is_the_same_run(lr: float, seed: int, epochs: int) -> None:
+    spec = dataclasses.replace(PLAIN, lr=lr, seed=seed, max_epochs=epochs)
+    again = RunSpec.from_dict(spec.to_dict())
+    assert again == spec
+    assert again.hash == spec.hash
+
+
+def test_one_and_one_point_zero_are_one_rate() -> None:
+    assert dataclasses.replace(PLAIN, lr=1).hash == dataclasses.replace(PLAIN, lr=1.0).hash
+
+
+def test_data_file_is_known_by_content_not_by_path(few_icons: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(few_icons, tmp_path / "few.npz"))
+    one, two = RunSpec("standard", str(few_icons), 2), RunSpec("standard", str(copy), 2)
+    assert one.hash == two.hash
+    assert one.dataset_key.startswith("few-")
+    changed = tmp_path / "changed" / "few.npz"
+    changed.parent.mkdir()
+    changed.write_bytes(few_icons.read_bytes() + b"\0")
+    assert RunSpec("standard", str(changed), 2).hash != one.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "pixelpool"}, "Did you mean 'pixel_pool'"),
+        ({"dataset": "emojis"}, "Did you mean 'emoji'"),
+        ({"evaluation": 5}, "unknown evaluation '5'"),
+        ({"interpolation": "bicubc"}, "Did you mean 'bicubic'"),
+        ({"kernel_size": 8}, "odd"),
+        ({"kernel_size": 33}, "at most 31"),
+        ({"kernel_size": -7}, "odd"),
+        ({"lr": 0.0}, "above 0"),
+        ({"lr": -1e-3}, "above 0"),
+        ({"lr": math.nan}, "above 0"),
+        ({"lr": math.inf}, "above 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": 1.5}, "no whole number"),
+        ({"seed": True}, "no whole number"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"max_epochs": 0}, "at least 1"),
+        ({"patience": 0}, "at least 1"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        dataclasses.replace(PLAIN, **changes).validate()  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 7, 31])
+def test_kernel_sizes_that_fit(kernel_size: int) -> None:
+    dataclasses.replace(PLAIN, kernel_size=kernel_size).validate()
+
+
+def test_missing_data_file() -> None:
+    with pytest.raises(DatasetError, match=r"nowhere\.npz"):
+        RunSpec("standard", "nowhere.npz", 2).validate()
+
+
+def test_setting_without_effect_is_refused() -> None:
+    dataclasses.replace(PLAIN, model="pixel_pool", interpolation="area").check_effective()
+    with pytest.raises(InvalidArgument, match="does not use the interpolation"):
+        dataclasses.replace(PLAIN, interpolation="area").check_effective()
+
+
+def test_dictionary_of_another_version_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'patience'"):
+        RunSpec.from_dict({**PLAIN.to_dict(), "patiense": 3})
+    with pytest.raises(InvalidArgument, match="evaluation"):
+        RunSpec.from_dict({"model": "standard", "dataset": "emoji"})
+    with pytest.raises(InvalidArgument, match="no text"):
+        RunSpec.from_dict({**PLAIN.to_dict(), "model": 3})
+
+
+def test_rate_of_the_cell_that_the_paper_chose() -> None:
+    assert default_lr("pixel_pool", "emoji", 4) == 1e-2
+    assert default_lr("standard", "emoji", 2) == 1e-3
+    assert default_lr("sesn", "emoji", 2) == 1e-3  # not in the paper
+
+
+def test_names_and_deviations() -> None:
+    assert (PLAIN.name, PLAIN.deviations) == ("standard s1", ())
+    off = dataclasses.replace(PLAIN, kernel_size=11, max_epochs=2, lr=0.5)
+    assert off.name == "standard s1 kernel_size=11 max_epochs=2 lr=0.5"
+    assert off.deviations == (
+        "kernel size 11 instead of 7",
+        "max epochs 2 instead of 200",
+        "learning rate 0.5 instead of 0.01 or 0.001",
+    )

@@ -1,0 +1,305 @@
+"""MLflow as the store: real SQLite stores, real processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import records
+from benchmark.events import Result, Started
+from benchmark.execution import execute
+from benchmark.frames import RUN_COLUMNS
+from benchmark.ingestion import ingest
+from benchmark.spec import RunSpec
+from benchmark.tracking import LiveRun, Store, TrackingError, experiment_name, resolve_uri, shown
+from benchmark.training import TrainingError
+from siconvnet.errors import InvalidArgument
+
+RACE = """
+import sys
+from benchmark import tracking
+if "unlocked" in sys.argv:
+    import contextlib
+    tracking._alone = lambda database: contextlib.nullcontext()
+tracking.Store(sys.argv[1])._experiment("stir/emoji/Mid2Rest")
+"""
+
+
+@pytest.fixture(scope="module")
+def result(few_icons: Path) -> Result:
+    return execute(RunSpec("standard", str(few_icons), 2, kernel_size=3, max_epochs=2), device="cpu")
+
+
+@pytest.fixture
+def store(database: Path) -> Store:
+    return Store(str(database))
+
+
+def race(database: Path, *arguments: str) -> list[subprocess.Popen[bytes]]:
+    """Four processes that open the same new store at once."""
+    line = [sys.executable, "-c", RACE, str(database), *arguments]
+    processes = [subprocess.Popen(line, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        process.communicate(timeout=120)
+    return processes
+
+
+def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
+    assert [process.returncode for process in race(tmp_path / "new" / "mlflow.db")] == [0] * 4
+
+
+def test_without_the_lock_they_fall_over_each_other(tmp_path: Path) -> None:
+    # Chance decides, so this may take a few races; it shows that the test above can fail.
+    failed = any(
+        process.returncode
+        for attempt in range(5)
+        for process in race(tmp_path / str(attempt) / "mlflow.db", "unlocked")
+    )
+    assert failed or pytest.skip("this machine never raced")
+
+
+def test_live_run_is_logged_under_the_originals_names(spec: RunSpec, store: Store) -> None:
+    live = LiveRun(store)
+    result = execute(spec, device="cpu", observers=[live])
+    assert live.run_id is not None
+    run = store.client.get_run(live.run_id)
+    assert run.info.status == "FINISHED"
+    assert {"model", "data", "evaluation", "kernel_size", "interpolation", "lr", "seed"} <= run.data.params.keys()
+    assert (run.data.params["data"], run.data.params["lr"]) == (spec.dataset_key, "0.001")
+    names = "train_loss train_acc train_time val_loss val_acc avg_time best_acc test_loss test_acc"
+    assert set(names.split()) <= run.data.metrics.keys()
+    assert run.data.metrics["test_acc"] == result.metrics["test_acc"]
+    history = store.client.get_metric_history(live.run_id, "val_loss")
+    assert [(m.step, m.value) for m in history] == [(e.number, e.val_loss) for e in result.history]
+    assert run.data.tags["spec_hash"] == spec.hash
+    assert run.data.tags["mlflow.runName"] == spec.name
+    with np.load(store.artifact(live.run_id, records.PREDICTIONS)) as arrays:
+        assert len(arrays["predicted"]) == len(result.predictions.predicted)
+    assert store.artifact(live.run_id, records.WEIGHTS).stat().st_size > 1000
+    assert store.artifact(live.run_id, records.ENVIRONMENT).is_file()
+    assert (Path(store.uri.removeprefix("sqlite:///")).parent / "artifacts").is_dir()
+    found = store.find_finished(spec)
+    assert found is not None
+    assert found.info.run_id == live.run_id
+    assert store.find_finished(dataclasses.replace(spec, seed=2)) is None
+
+
+def test_one_call_an_epoch(spec: RunSpec, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    log_batch = store.client.log_batch
+
+    def counting(run_id: str, metrics: tuple[object, ...] = (), **rest: object) -> None:
+        calls.append(len(metrics))
+        log_batch(run_id, metrics=metrics, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store.client, "log_batch", counting)
+    execute(spec, device="cpu", observers=[LiveRun(store)])
+    assert calls[:4] == [0, 5, 5, 5]  # parameters, then three epochs
+    assert len(calls) == 5
+
+
+def test_failed_run_says_why(spec: RunSpec, store: Store) -> None:
+    live = LiveRun(store)
+    spec = dataclasses.replace(spec, lr=1e30)
+    with pytest.raises(TrainingError):
+        execute(spec, device="cpu", observers=[live])
+    assert live.run_id is not None
+    run = store.client.get_run(live.run_id)
+    assert run.info.status == "FAILED"
+    assert "loss became" in run.data.tags["reason"]
+    assert store.find_finished(spec) is None
+
+
+def test_store_that_breaks_on_the_way_does_not_cost_the_run(spec: RunSpec, store: Store) -> None:
+    class Thief(LiveRun):
+        def epoch(self, epoch: object) -> None:
+            database = Path(self.store.uri.removeprefix("sqlite:///"))
+            database.write_bytes(b"not a database any more" * 1000)
+            super().epoch(epoch)  # type: ignore[arg-type]
+
+    live = Thief(store)
+    result = execute(spec, device="cpu", observers=[live])
+    assert result.metrics["epochs"] == 3
+    assert live.error is not None
+    assert "not a database" in str(live.error)
+
+
+def test_records_are_logged_once_and_removed(result: Result, store: Store, tmp_path: Path) -> None:
+    root = tmp_path / "records"
+    folder = records.write(result, root)
+    copy = shutil.copytree(folder, tmp_path / "kept" / folder.name)
+    first = list(ingest(root, store))
+    assert first[0].run_id is not None
+    assert not folder.exists()
+    assert records.find(root) == []
+    again = list(ingest(copy.parent, store))
+    assert again[0].record is not None
+    assert again[0].run_id is None
+    run = store.client.get_run(first[0].run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_acc"] == result.metrics["test_acc"]
+    assert len(store.client.get_metric_history(first[0].run_id, "train_loss")) == 2
+    assert len(list(store._finished())) == 1
+
+
+def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, empty_store: Path) -> None:
+    runs = []
+    for way in ("live", "ingested"):
+        path = tmp_path / way / "mlflow.db"
+        path.parent.mkdir()
+        store = Store(str(shutil.copy(empty_store, path)))
+        if way == "live":
+            live = LiveRun(store)
+            live.started(result.started)
+            for epoch in result.history:
+                live.epoch(epoch)
+            live.finished(result)
+        else:
+            records.write(result, tmp_path / "records")
+            list(ingest(tmp_path / "records", store))
+        run = next(store._finished())
+        names = sorted(file.path for file in store.client.list_artifacts(run.info.run_id))
+        runs.append((run.data.params, run.data.metrics, run.data.tags, run.info.start_time, run.info.end_time, names))
+    assert runs[0] == runs[1]
+
+
+def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_path: Path) -> None:
+    # The one who logged it died in the middle: its run is still RUNNING.
+    half = store.start(result.started)
+    records.write(result, tmp_path / "records")
+    (outcome,) = ingest(tmp_path / "records", store)
+    assert outcome.run_id not in (None, half)
+    assert [run.info.run_id for run in store._finished()] == [outcome.run_id]
+    assert store.client.get_run(half).info.lifecycle_stage == "deleted"
+
+
+def test_two_ingests_at_a_time_log_each_record_once(
+    result: Result, store: Store, tmp_path: Path, few_icons: Path
+) -> None:
+    root = tmp_path / "records"
+    for seed in range(6):
+        spec = RunSpec("standard", str(few_icons), 2, kernel_size=3, seed=seed)
+        started = dataclasses.replace(result.started, id=f"{seed:032x}", spec=spec)
+        records.write(dataclasses.replace(result, started=started), root)
+    code = "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))"
+    line = [sys.executable, "-c", code, "ingest", str(root), "--tracking-uri", store.uri]
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(output.count(": finished, run ") for output in outputs) == 6
+    assert len(list(store._finished())) == 6
+    assert records.find(root) == []
+
+
+def test_broken_record_stays_and_the_others_go_on(result: Result, store: Store, tmp_path: Path) -> None:
+    root = tmp_path / "records"
+    records.write(result, root)
+    broken = root / "0000-broken"
+    broken.mkdir()
+    (broken / records.RECORD).write_text("{}")
+    outcomes = list(ingest(root, store))
+    assert [bool(outcome.error) for outcome in outcomes] == [True, False]
+    assert records.find(root) == [broken]
+
+
+def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path: Path) -> None:
+    assert list(store.runs().columns) == list(RUN_COLUMNS)
+    assert store.runs().empty
+    base = RunSpec("standard", "emoji", 2)
+    specs = {
+        "old": base,
+        "new": base,
+        "other": dataclasses.replace(base, seed=2, lr=0.01),
+        "short": dataclasses.replace(base, max_epochs=2),
+    }
+    for index, spec in enumerate(specs.values()):
+        started = dataclasses.replace(result.started, id=f"{index:032x}", spec=spec)
+        live = LiveRun(store)
+        live.started(started)
+        live.finished(dataclasses.replace(result, started=started, end_time=result.end_time + index))
+    frame = store.runs()
+    # The repeated run counts once, the shortened one not at all.
+    assert sorted(frame["seed"]) == [1, 2]
+    assert set(frame["source"]) == {"ours"}
+    assert frame.loc[frame["seed"] == 2, "lr"].item() == 0.01
+    assert frame["test_acc"].tolist() == [result.metrics["test_acc"]] * 2
+    assert (frame["parameters"] == result.started.parameters).all()
+    assert len(store.runs(shortened=True)) == 3
+
+
+def test_experiments_answer_one_question_each() -> None:
+    spec = RunSpec("standard", "emoji", 2)
+    assert experiment_name(spec) == "stir/emoji/Mid2Rest"
+    assert experiment_name(dataclasses.replace(spec, max_epochs=2)) == "stir/emoji/Mid2Rest/custom"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("/a/b.db", "sqlite:////a/b.db"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+    ],
+)
+def test_addresses_of_stores(given: str, expected: str) -> None:
+    assert resolve_uri(given) == expected
+
+
+@pytest.mark.parametrize("given", ["mlruns", "ftp://host", "file:///tmp/x", "databricks"])
+def test_other_addresses_are_refused(given: str) -> None:
+    with pytest.raises(InvalidArgument, match="not accepted"):
+        resolve_uri(given)
+
+
+def test_default_store_is_the_users_and_the_environment_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_uri(None).startswith(f"sqlite:///{os.environ['HOME']}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:1")
+    assert resolve_uri(None) == "http://host:1"
+
+
+def test_password_is_not_shown() -> None:
+    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+
+
+def test_store_of_an_older_mlflow_says_what_to_do(database: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(database) as connection:
+        connection.execute("update alembic_version set version_num = 'cc1f77228345'")
+    with pytest.raises(TrackingError, match="mlflow db upgrade"):
+        Store(str(database))
+
+
+def test_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_text("not a database" * 100)
+    with pytest.raises(TrackingError, match="not a database") as caught:
+        Store(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_server_that_is_not_there(python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    code = "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))"
+    line = ["run", "-m", "standard", "-d", "emoji", "-e", "2", "--tracking-uri", "http://127.0.0.1:9"]
+    done = python(code, *line, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "http://127.0.0.1:9" in done.stderr
+
+
+def test_description_of_the_machine_is_json(result: Result) -> None:
+    import json
+
+    started: Started = result.started
+    assert json.loads(json.dumps(started.environment)) == started.environment
+    assert started.environment["packages"]["torch"]
+    assert started.environment["device"] == "cpu"
