@@ -12,7 +12,6 @@ import torch.nn.functional as F
 import siconvnet
 from siconvnet.errors import InvalidArgument
 
-
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
 
