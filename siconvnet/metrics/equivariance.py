@@ -1,0 +1,138 @@
+"""Equivariance error of feature maps: one object at two sizes, its maps brought to one size and compared.
+
+Over the six pairs of sizes of the STIR paper (section 5.2): the map of a stage is cropped to the object, the crop of
+the second size is resized bicubically to the side of the first, and the error is ||ref - other||² / ||ref||².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siconvnet.metrics import NotMeasurable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from siconvnet.datasets import StirDataset
+
+PAIRS = ((64, 49), (49, 64), (48, 33), (33, 48), (32, 17), (17, 32))
+"""(reference, other): sides of the object in pixels."""
+PUBLISHED_PAIRS = {1: (2, 3, 4, 5), 2: (0, 1, 4, 5), 3: (0, 1, 2, 3), 4: (0, 1, 2, 3, 4, 5)}
+"""Scenario -> the pairs that the published figures average. Meant are those outside the training range, but the ones
+of scenarios 1 and 3 are exchanged: they hold the trained pair and leave out the farthest. See `pairs_outside`."""
+CANVAS = 64
+
+
+def equivariance_errors(
+    model: nn.Module,
+    dataset: StirDataset,
+    stages: Sequence[str],
+    *,
+    published_input_range: bool = False,
+    batch_size: int = 32,
+) -> dict[str, NDArray[np.float64]]:
+    """The error of every object of the test split at every pair, for each stage.
+
+    Args:
+        model: maps images ``[B, C, 64, 64]`` to anything; its mode and device are its own.
+        stages: submodules whose outputs are maps ``[B, C', H', W']`` in image coordinates.
+        published_input_range: feed 0..255, as the published code does, where training has 0..1.
+        batch_size: objects at a time.
+
+    Returns:
+        stage -> ``[classes, instances, 6]`` in the order of `PAIRS`; NaN where the reference is all zero, and for
+        pairs with an object of which the map is too small to hold anything.
+
+    Raises:
+        NotMeasurable: no stages, or maps of another shape.
+    """
+    import torch
+
+    if not stages:
+        raise NotMeasurable("no stage of this model gives one map in image coordinates")
+    factor = 255.0 if published_input_range else 1.0
+    shape = dataset.num_classes, dataset.num_instances
+    errors = {stage: np.empty((shape[0] * shape[1], len(PAIRS))) for stage in stages}
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for pair in range(0, len(PAIRS), 2):
+                large, small = PAIRS[pair]
+                subsets = [dataset.select("test", [scale]) for scale in (large, small)]
+                for first in range(0, shape[0] * shape[1], batch_size):
+                    rows = slice(first, first + batch_size)
+                    one, two = (
+                        _object_maps(
+                            model,
+                            torch.from_numpy(subset.images[rows]).to(device) * factor,
+                            subset.positions[rows],
+                            scale,
+                            stages,
+                        )
+                        for subset, scale in zip(subsets, (large, small), strict=True)
+                    )
+                    for stage in stages:
+                        for place, (ref, other) in enumerate(((one, two), (two, one))):
+                            whole = ref[stage].numel() and other[stage].numel()
+                            found = relative_error(ref[stage], other[stage]).double().cpu().numpy() if whole else np.nan
+                            errors[stage][rows, pair + place] = found
+    finally:
+        model.train(training)
+    return {stage: values.reshape(*shape, len(PAIRS)) for stage, values in errors.items()}
+
+
+def relative_error(reference: Tensor, other: Tensor) -> Tensor:
+    """||ref - resized other||² / ||ref||² of each item, ``[B, C, h, h], [B, C, g, g] -> [B]``; NaN for a zero ref."""
+    import torch
+    from torch.nn import functional
+
+    resized = functional.interpolate(other, size=reference.shape[-2:], mode="bicubic", align_corners=False)
+    norm = reference.square().sum(dim=(1, 2, 3))
+    error = (reference - resized).square().sum(dim=(1, 2, 3)) / norm
+    return torch.where(norm > 0, error, torch.nan)
+
+
+def crop(maps: Tensor, positions: NDArray[np.int64], scale: int) -> Tensor:
+    """The object's part of each map, ``[B, C, H', W'] -> [B, C, s, s]`` with s = max(scale - (64 - H'), 0).
+
+    A map of side H' is that of an unpadded computation: the object's box begins at the same place and loses
+    what the canvas lost.
+
+    Args:
+        positions: ``[B, 2]``, left and top distance of the object's box in pixels of the image.
+    """
+    import torch
+
+    side = max(scale - (CANVAS - maps.shape[-1]), 0)
+    left, top = torch.from_numpy(positions).to(maps.device).unbind(dim=1)
+    along = torch.arange(side, device=maps.device)
+    rows, columns = top[:, None] + along, left[:, None] + along
+    items = torch.arange(len(maps), device=maps.device)
+    # Advanced indices on both sides of a slice go to the front: [B, s, s, C].
+    return maps[items[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def pairs_outside(train_scales: Collection[int]) -> list[int]:
+    """Which of `PAIRS` lie outside the training range; all of them if none does (nothing was unseen)."""
+    outside = [place for place, pair in enumerate(PAIRS) if not set(pair) & set(train_scales)]
+    return outside or list(range(len(PAIRS)))
+
+
+def _object_maps(
+    model: nn.Module, images: Tensor, positions: NDArray[np.int64], scale: int, stages: Sequence[str]
+) -> dict[str, Tensor]:
+    from siconvnet.metrics.hooks import captured
+
+    with captured(model, stages) as maps:
+        model(images)
+    for stage in stages:
+        if stage not in maps or maps[stage].dim() != 4 or maps[stage].shape[-1] != maps[stage].shape[-2]:
+            shape = tuple(maps[stage].shape) if stage in maps else "nothing"
+            raise NotMeasurable(f"stage {stage!r} gives {shape}, not one square map for each channel")
+    return {stage: crop(maps[stage], positions, scale) for stage in stages}
