@@ -5,8 +5,19 @@ against it. Inside `plain_math()` every layer takes the plain way.
 """
 
 from siconvnet.functional.conv import conv2d
+from siconvnet.functional.conv3d import conv3d_max
 from siconvnet.functional.dispatch import plain_math, plain_requested
 from siconvnet.functional.interpolation import interpolation_matrix
+from siconvnet.functional.rescaled_input import rescaled_input_conv2d
 from siconvnet.functional.scale_conv import scale_conv2d, scale_conv_pool2d
 
-__all__ = ["conv2d", "interpolation_matrix", "plain_math", "plain_requested", "scale_conv2d", "scale_conv_pool2d"]
+__all__ = [
+    "conv2d",
+    "conv3d_max",
+    "interpolation_matrix",
+    "plain_math",
+    "plain_requested",
+    "rescaled_input_conv2d",
+    "scale_conv2d",
+    "scale_conv_pool2d",
+]

@@ -1,9 +1,19 @@
 """The layers that the methods are built from; one family a file."""
 
 from siconvnet.layers.conv import Conv2d
+from siconvnet.layers.conv3d import Conv3dMax
 from siconvnet.layers.kanazawa import KanazawaConv2d
 from siconvnet.layers.pooling import GlobalMaxPool
 from siconvnet.layers.scale_conv import ScalePool, SiConv2d, SiConvPool2d
 from siconvnet.layers.xu import XuConv2d
 
-__all__ = ["Conv2d", "GlobalMaxPool", "KanazawaConv2d", "ScalePool", "SiConv2d", "SiConvPool2d", "XuConv2d"]
+__all__ = [
+    "Conv2d",
+    "Conv3dMax",
+    "GlobalMaxPool",
+    "KanazawaConv2d",
+    "ScalePool",
+    "SiConv2d",
+    "SiConvPool2d",
+    "XuConv2d",
+]

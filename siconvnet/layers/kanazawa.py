@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from siconvnet.layers.conv import Conv2d
-
-
-def rescale_in_frame(x: Tensor, scale: float) -> Tensor:
-    """Resize the content by `scale` and keep the frame: ``[B, C, H, W] -> [B, C, H, W]``.
-
-    Bilinear with aligned corners; what grows beyond the frame is cropped, what shrinks is surrounded by zeros. Of an
-    odd difference the left and top side take the smaller part.
-    """
-    if scale == 1:
-        return x
-    resized = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=True)
-    (height, width), (h, w) = x.shape[2:], resized.shape[2:]
-    left, top = (width - w) // 2, (height - h) // 2
-    return F.pad(resized, (left, width - w - left, top, height - h - top))
+from siconvnet import functional
+from siconvnet.errors import InvalidArgument
 
 
-class KanazawaConv2d(Conv2d):
+class KanazawaConv2d(nn.Conv2d):
     """Locally scale-invariant convolution: ``[B, C, H, W] -> [B, C', H-k+1, W-k+1]``.
 
     The input is rescaled by each factor, convolved with the same kernel, the responses are rescaled back, and the
@@ -35,15 +20,17 @@ class KanazawaConv2d(Conv2d):
         kernel_size: k, in pixels.
         scales: the factors.
 
+    Raises:
+        InvalidArgument: no factor, or one that is not positive.
+
     Source: Kanazawa et al. 2014 (arXiv 1412.5104), as implemented for STIR.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, scales: list[float]):
         super().__init__(in_channels, out_channels, kernel_size)
-        self.scales = list(scales)
+        if not scales or min(scales) <= 0:
+            raise InvalidArgument(f"scales are {scales}: at least one positive factor is needed.")
+        self.scales = tuple(scales)
 
     def forward(self, x: Tensor) -> Tensor:
-        stack = torch.cat([rescale_in_frame(x, scale) for scale in self.scales])
-        responses = super().forward(stack).chunk(len(self.scales))
-        aligned = [rescale_in_frame(y, 1 / scale) for y, scale in zip(responses, self.scales, strict=True)]
-        return torch.stack(aligned).max(0).values
+        return functional.rescaled_input_conv2d(x, self.weight, self.bias, self.scales)

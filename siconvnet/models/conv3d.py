@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from siconvnet.layers import GlobalMaxPool, SiConv2d
+from siconvnet.layers import Conv3dMax, SiConv2d
 from siconvnet.layers.scale_conv import full_num_scales
 from siconvnet.models import IMAGE_SIZE, register_model
 
@@ -24,12 +24,12 @@ class Conv3dNet(nn.Module):
         k = kernel_size
         self.conv1 = SiConv2d(num_channels, 16, full_num_scales(IMAGE_SIZE, k), k, interp_mode=interpolation)
         self.act1 = nn.ReLU()
-        self.conv2 = nn.Conv3d(16, 32, k)
+        self.conv2 = Conv3dMax(16, 32, k)
         self.act2 = nn.ReLU()
-        self.pool = GlobalMaxPool()
         self.lin = nn.Linear(32, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act1(self.conv1(x))
+        # The published order is convolution, ReLU, global maximum; the last two can change places.
         x = self.act2(self.conv2(x))
-        return self.lin(self.pool(x))
+        return self.lin(x)
