@@ -1,0 +1,110 @@
+"""Scale-steerable CNN for MNIST-Scale (Ghosh, Gupta 2019, as compared in SESN).
+
+Kernels are sums of log-radial harmonics; turning the phase of each steers a kernel to another scale, and each scale
+cuts its own size out of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
+
+CHANNELS = (30, 60, 90)
+ORDERS = (0.5, 1.0, 2.0)
+NUM_AXES = 9
+WEDGE = math.pi / 16
+REFERENCE_SIZE = 11
+"""Side of the kernel whose phases are those of the weights."""
+
+
+def harmonics(size: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine functions on the disc that fits a kernel, of unit norm.
+
+    Returns:
+        Each of shape (orders, axes, size, size), and the angular frequency of each order in log r is
+        2 pi order / log(half diagonal).
+    """
+    pixels = torch.arange(size, dtype=torch.float64) - size // 2
+    up, right = torch.meshgrid(-pixels, pixels, indexing="ij")
+    distance = torch.hypot(up, right)
+    radius = torch.where(distance == 0, 1.0, distance)
+    angle = torch.atan2(right, up)
+    axes = torch.linspace(0, math.pi, NUM_AXES, dtype=torch.float64)[:, None, None]
+    apart = (angle - axes + math.pi / 2).remainder(math.pi) - math.pi / 2
+    wedge = torch.exp(-(apart**2) / (2 * WEDGE**2)) / radius * (distance <= size // 2)
+    wave = frequencies(size)[:, None, None, None] * radius.log() - math.pi / 4
+    functions = wedge * torch.stack([wave.cos(), wave.sin()])
+    cosine, sine = functions / torch.linalg.vector_norm(functions, dim=(-2, -1), keepdim=True)
+    return cosine, sine
+
+
+def frequencies(size: int) -> Tensor:
+    """Angular frequency of each order in log r: (orders,)."""
+    return 2 * math.pi * torch.tensor(ORDERS, dtype=torch.float64) / math.log(math.sqrt(2) * (size // 2))
+
+
+class ScaleSteerableConv2d(nn.Module):
+    """Largest response over kernels steered to several sizes, rectified: ``[B, C, H, W] -> [B, C', H, W]``.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        sizes: sides of the kernels in pixels, odd and ascending.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, sizes: Sequence[int]):
+        super().__init__()
+        self.sizes = tuple(sizes)
+        shape = (len(ORDERS), out_channels, in_channels, NUM_AXES)
+        self.real, self.imaginary = nn.Parameter(torch.empty(shape)), nn.Parameter(torch.empty(shape))
+        bound = math.sqrt(2 / (NUM_AXES * in_channels * out_channels))
+        nn.init.uniform_(self.real, -bound, bound)
+        nn.init.uniform_(self.imaginary, -bound, bound)
+        cosine, sine = harmonics(self.sizes[-1])
+        self.register_buffer("cosine", cosine.float())
+        self.register_buffer("sine", sine.float())
+        steps = torch.log(torch.tensor(self.sizes, dtype=torch.float64) / REFERENCE_SIZE)
+        self.phases = (steps[:, None] * frequencies(self.sizes[-1])).tolist()
+
+    def kernel(self, size: int, phases: Sequence[float]) -> Tensor:
+        """The kernel at one size: (C', C, size, size)."""
+        margin = (self.sizes[-1] - size) // 2
+        inner = slice(margin, margin + size)
+        cos = self.real.new_tensor([math.cos(phase) for phase in phases])[:, None, None, None]
+        sin = self.real.new_tensor([math.sin(phase) for phase in phases])[:, None, None, None]
+        real, imaginary = self.real * cos + self.imaginary * sin, self.imaginary * cos - self.real * sin
+        return torch.einsum("koia,kahw->oihw", real, self.cosine[..., inner, inner]) - torch.einsum(
+            "koia,kahw->oihw", imaginary, self.sine[..., inner, inner]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        responses = [
+            F.conv2d(x, self.kernel(size, phases), padding=size // 2)
+            for size, phases in zip(self.sizes, self.phases, strict=True)
+        ]
+        return F.relu(torch.stack(responses).max(dim=0).values)
+
+
+class ScaleSteerable(MnistScaleNet):
+    """Three scale-steerable convolutions: ``[B, 1, 28, 28] -> [B, 10]``.
+
+    Args:
+        upsample: double the image first.
+        sizes: sides of the steered kernels in pixels.
+    """
+
+    def __init__(self, upsample: bool, sizes: Sequence[int]):
+        pools = (nn.MaxPool2d(2), nn.MaxPool2d(2), last_pool(upsample))
+        layers: list[nn.Module] = []
+        for inputs, outputs, pool in zip((1, *CHANNELS), CHANNELS, pools, strict=False):
+            layers += [ScaleSteerableConv2d(inputs, outputs, sizes), pool, nn.BatchNorm2d(outputs)]
+        super().__init__(nn.Sequential(*layers), CHANNELS[-1], upsample=upsample, hidden_bias=True)

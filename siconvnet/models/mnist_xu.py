@@ -1,0 +1,59 @@
+"""Scale-invariant CNN in columns for MNIST-Scale (Xu, Xiao, Zhang, Yang, Zhang 2014, as compared in SESN)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from siconvnet.models.mnist_kanazawa import SCALES, rescale_in_place
+from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
+from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
+
+
+class XuConv2d(nn.Conv2d):
+    """One kernel at several sizes, a column each: ``[B, C or S C, H, W] -> [B, S C', H, W]``.
+
+    The kernel is padded to the largest size, rescaled there (bilinear to shrink, nearest to enlarge) and given its old
+    L1 norm back, for each pair of channels.
+
+    Args:
+        in_channels: C of one column.
+        out_channels: C' of one column.
+        columns: columns of the input; 1 for an image that all columns share.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, columns: int):
+        self.frame = int(EFFECTIVE_SIZE * max(SCALES))
+        super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, padding=self.frame // 2, bias=False)
+        self.columns = columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        framed = F.pad(self.weight, [math.ceil((self.frame - EFFECTIVE_SIZE) / 2)] * 4)
+        norm = framed.abs().sum((2, 3), keepdim=True)
+        kernels = []
+        for scale in SCALES:
+            kernel = rescale_in_place(framed, scale, "nearest" if scale > 1 else "bilinear")
+            kernels.append(kernel * norm / kernel.abs().sum((2, 3), keepdim=True))
+        return F.conv2d(x, torch.cat(kernels), padding=self.padding, groups=self.columns)
+
+
+class ColumnMax(nn.Module):
+    """The largest response over the columns: ``[B, S C, H, W] -> [B, C, H, W]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (len(SCALES), -1)).max(dim=1).values
+
+
+class Xu(MnistScaleNet):
+    """Seven columns of three convolutions: ``[B, 1, 28, 28] -> [B, 10]``."""
+
+    def __init__(self, upsample: bool):
+        pools = (nn.MaxPool2d(2), nn.MaxPool2d(2), last_pool(upsample))
+        layers: list[nn.Module] = []
+        for inputs, outputs, pool in zip((1, *CHANNELS), CHANNELS, pools, strict=False):
+            conv = XuConv2d(inputs, outputs, 1 if inputs == 1 else len(SCALES))
+            layers += [conv, nn.ReLU(), pool, nn.BatchNorm2d(len(SCALES) * outputs)]
+        super().__init__(nn.Sequential(*layers, ColumnMax()), CHANNELS[-1], upsample=upsample)
