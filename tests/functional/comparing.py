@@ -1,0 +1,62 @@
+"""How a fast path is held against the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from siconvnet import functional
+
+Function: TypeAlias = Callable[..., "Tensor | tuple[Tensor, Tensor]"]
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+def deviation(actual: Tensor, expected: Tensor) -> float:
+    """Largest error relative to the largest expected value; absolute where nothing is larger than a thousandth."""
+    return float((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-3))
+
+
+def value_and_gradients(
+    function: Callable[..., Tensor | tuple[Tensor, Tensor]],
+    inputs: Sequence[Tensor],
+    upstream: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, list[Tensor], Tensor | None]:
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+    result = function(*leaves)
+    value, winner = result if isinstance(result, tuple) else (result, None)
+    gradients = torch.autograd.grad(value, leaves, upstream(value))
+    return value.detach(), list(gradients), winner
+
+
+def assert_same(
+    function: Callable[..., Tensor | tuple[Tensor, Tensor]],
+    inputs: Sequence[Tensor],
+    upstream: Callable[[Tensor], Tensor],
+) -> None:
+    """The function gives the same value, gradients and winners inside and outside `plain_math`."""
+    value, gradients, winner = value_and_gradients(function, inputs, upstream)
+    with functional.plain_math():
+        plain_value, plain_gradients, plain_winner = value_and_gradients(function, inputs, upstream)
+    tolerance = TOLERANCE[inputs[0].dtype]
+    assert value.shape == plain_value.shape and value.dtype == plain_value.dtype
+    assert deviation(value, plain_value) < tolerance
+    for gradient, plain_gradient in zip(gradients, plain_gradients, strict=True):
+        assert deviation(gradient, plain_gradient) < tolerance
+    if winner is not None:
+        assert plain_winner is not None
+        assert torch.equal(winner.long(), plain_winner)
+
+
+def dense(value: Tensor) -> Tensor:
+    """A gradient that is nowhere zero."""
+    # Of one sign: sums that cancel would compare rounding errors.
+    return 1 + torch.cos(torch.arange(value.numel(), dtype=value.dtype)).view_as(value) / 2
+
+
+def sparse(value: Tensor) -> Tensor:
+    """The gradient that a global maximum sends back: one place a channel."""
+    peak = value.flatten(2).argmax(2, keepdim=True)
+    return torch.zeros_like(value).flatten(2).scatter_(2, peak, 1.5).view_as(value)

@@ -1,0 +1,242 @@
+"""Every fast path gives the numbers of the plain one: values, gradients, winners, ties included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comparing import assert_same, dense, sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from siconvnet import functional
+from siconvnet.functional import spectral_conv
+from siconvnet.functional.correlation import Correlation
+from siconvnet.layers.xu import XuConv2d
+
+MODES = ["nearest", "bilinear", "bicubic", "area"]
+POOLS = [None, "pixel", "slice", "energy"]
+
+
+def scale_conv(num_scales, mode, pool, **options):
+    if pool is None:
+        return lambda x, w, b: functional.scale_conv2d(x, w, b, num_scales, mode, **options)
+    return lambda x, w, b: functional.scale_conv_pool2d(x, w, b, num_scales, mode, pool, **options)
+
+
+def tensors(channels, out_channels, kernel_size, height, width, dtype, batch=2):
+    """An image with an empty corner, as icons on black have: there all scales tie."""
+    x = torch.randn(batch, channels, height, width, dtype=dtype)
+    x[..., : height // 2, : width * 2 // 3] = 0
+    weight = torch.randn(out_channels, channels, kernel_size, kernel_size, dtype=dtype) / kernel_size
+    return x, weight, torch.randn(out_channels, dtype=dtype) / 3
+
+
+@pytest.mark.parametrize("upstream", [dense, sparse])
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kernel_size", [3, 7, 11, 15])
+def test_scale_convolution(kernel_size, mode, pool, upstream):
+    for dtype, channels in ((torch.float64, 1), (torch.float32, 3)):
+        side = kernel_size + 11
+        inputs = tensors(channels, 4, kernel_size, side, side + 2, dtype)
+        assert_same(scale_conv((side - kernel_size) // 2 + 1, mode, pool), inputs, upstream)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_scale_convolution_of_any_shape(pool, data):
+    kernel_size = data.draw(st.sampled_from([1, 3, 5, 7]))
+    height, width = (kernel_size + data.draw(st.integers(0, 14)) for _ in range(2))
+    padding = data.draw(st.booleans())
+    num_scales = data.draw(st.integers(1, 4 if padding else (min(height, width) - kernel_size) // 2 + 1))
+    options = {"padding": padding, "stride": data.draw(st.integers(1, 3))}
+    torch.manual_seed(data.draw(st.integers(0, 99)))
+    inputs = tensors(data.draw(st.integers(1, 3)), 3, kernel_size, height, width, torch.float64)
+    function = scale_conv(num_scales, data.draw(st.sampled_from(MODES)), pool, **options)
+    assert_same(function, inputs, data.draw(st.sampled_from([dense, sparse])))
+
+
+@pytest.mark.parametrize("pool", POOLS[1:])
+@pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])
+def test_an_empty_image_ties_everywhere(pool, bias):
+    inputs = torch.zeros(2, 1, 16, 16), torch.randn(3, 1, 5, 5), torch.full((3,), bias)
+    assert_same(scale_conv(6, "bicubic", pool), inputs, dense)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_bias_may_be_absent(pool):
+    x, weight, _ = tensors(2, 3, 3, 12, 12, torch.float64)
+    assert_same(lambda x, w: scale_conv(5, "bicubic", pool)(x, w, None), (x, weight), dense)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_are_those_of_the_function(pool, mode):
+    x, weight, bias = (
+        torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 2, 7, 7), (2, 2, 3, 3), (2,))
+    )
+
+    def function(*inputs):
+        out = scale_conv(3, mode, pool)(*inputs)
+        return out[0] if pool else out
+
+    assert torch.autograd.gradcheck(function, (x, weight, bias))
+    if mode == "bicubic":
+        assert torch.autograd.gradgradcheck(function, (x, weight, bias))
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_inputs_that_need_no_gradient_get_none(pool):
+    x, weight, bias = tensors(1, 2, 3, 9, 9, torch.float32)
+    weight.requires_grad_()
+    out = scale_conv(3, "bicubic", pool)(x, weight, bias)
+    (out[0] if pool else out).sum().backward()
+    assert weight.grad is not None and x.grad is None and bias.grad is None
+
+
+CONVOLUTIONS = [
+    # batch, channels, out, kernel, side, padding, groups
+    (2, 3, 4, 3, 9, 0, 1),
+    (2, 4, 6, 5, 12, 2, 2),
+    (3, 1, 8, 7, 20, 3, 1),
+    (8, 8, 8, 15, 40, 0, 2),
+    (8, 4, 8, 21, 44, 6, 1),
+]
+
+
+@pytest.mark.parametrize("upstream", [dense, sparse])
+@pytest.mark.parametrize("shape", CONVOLUTIONS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_convolution(shape, upstream, dtype):
+    batch, channels, out_channels, kernel_size, side, padding, groups = shape
+    x, weight, bias = tensors(channels, out_channels, kernel_size, side, side + 1, dtype, batch)
+    weight = weight[:, : channels // groups].clone()
+    assert_same(lambda x, w, b: functional.conv2d(x, w, b, padding=padding, groups=groups), (x, weight, bias), upstream)
+
+
+def test_the_convolutions_above_take_both_ways():
+    def spectral(batch, channels, out_channels, kernel_size, side, padding, groups):
+        shapes = (
+            torch.Size([batch, channels, side, side]),
+            torch.Size([out_channels, channels // groups] + [kernel_size] * 2),
+        )
+        return spectral_conv.prefers_spectral(*shapes, padding, groups)
+
+    assert {spectral(*shape) for shape in CONVOLUTIONS} == {True, False}
+
+
+def test_rounding_opens_no_closed_relu():
+    # A kernel with empty taps over an image with an empty half: exact zeros have to stay exact.
+    x, weight, _ = tensors(8, 16, 15, 36, 36, torch.float32, batch=8)
+    weight[..., :4, :], weight[..., -4:, :] = 0, 0
+    assert spectral_conv.prefers_spectral(x.shape, weight.shape, 0, 1)
+    fast, slow = functional.conv2d(x, weight), torch.nn.functional.conv2d(x, weight)
+    assert slow.eq(0).any() and torch.equal(fast == 0, slow == 0)
+
+
+def test_convolution_is_twice_differentiable():
+    x, weight, bias = (
+        torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 2, 6, 6), (2, 2, 3, 3), (2,))
+    )
+    assert torch.autograd.gradcheck(functional.conv2d, (x, weight, bias))
+    assert torch.autograd.gradgradcheck(functional.conv2d, (x, weight, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_conv3d_to_its_maximum(dtype):
+    x = torch.randn(2, 3, 6, 14, 15, dtype=dtype)
+    for scale in range(6):
+        inside = torch.zeros(14, 15, dtype=torch.bool)
+        inside[scale : 14 - scale, scale : 15 - scale] = True
+        x[:, :, scale, ~inside] = 0
+    weight, bias = torch.randn(4, 3, 3, 3, 3, dtype=dtype), torch.randn(4, dtype=dtype)
+    assert_same(functional.conv3d_max, (x, weight, bias), dense)
+
+
+def test_conv3d_to_its_maximum_is_twice_differentiable():
+    x = torch.randn(1, 2, 3, 7, 7, dtype=torch.float64)
+    x[:, :, 1:, 0] = x[:, :, 1:, -1] = x[:, :, 1:, :, 0] = x[:, :, 1:, :, -1] = 0
+    x[:, :, 2, 1] = x[:, :, 2, -2] = x[:, :, 2, :, 1] = x[:, :, 2, :, -2] = 0
+    weight, bias = torch.randn(2, 2, 3, 3, 3, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+
+    def of_parameters(weight, bias):
+        return functional.conv3d_max(x, weight, bias)
+
+    parameters = (weight.requires_grad_(), bias.requires_grad_())
+    assert torch.autograd.gradcheck(of_parameters, parameters)
+    assert torch.autograd.gradgradcheck(of_parameters, parameters)
+
+
+@pytest.mark.parametrize("upstream", [dense, sparse])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_rescaled_inputs(dtype, upstream):
+    # No empty background here: there rounding decides which size wins, in either computation.
+    x, weight, bias = tensors(3, 4, 5, 20, 24, dtype)
+    x = torch.randn_like(x)
+    scales = tuple(1.26**exponent for exponent in range(-2, 4))
+    assert_same(lambda x, w, b: functional.rescaled_input_conv2d(x, w, b, scales), (x, weight, bias), upstream)
+
+
+@pytest.mark.parametrize("upstream", [dense, sparse])
+@pytest.mark.parametrize("initial", [True, False])
+@pytest.mark.parametrize("kernel_size", [3, 7, 11])
+def test_columns_without_their_empty_taps(kernel_size, initial, upstream):
+    layer = XuConv2d(2, 3, kernel_size, [3, 5, 7, 9, 11], initial=initial).double()
+    x = torch.randn(2, 2 if initial else 10, 18, 18, dtype=torch.float64)
+    assert_same(
+        lambda x, weight: torch.func.functional_call(layer, {"weight": weight}, (x,)), (x, layer.weight), upstream
+    )
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_autocast_and_half_precision_do_not_break_the_fast_paths(pool):
+    x, weight, bias = (t.requires_grad_() for t in tensors(1, 4, 5, 16, 16, torch.float32))
+    expected = scale_conv(5, "bicubic", pool)(x, weight, bias)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = scale_conv(5, "bicubic", pool)(x, weight, bias)
+        features = functional.conv2d((out[0] if pool else out[:, :, 0]).relu(), torch.randn(2, 4, 3, 3))
+        features.flatten(2).max(2).values.sum().backward()
+    torch.testing.assert_close(out[0] if pool else out, expected[0] if pool else expected)
+    assert all(t.grad is not None and t.grad.isfinite().all() for t in (x, weight, bias))
+    half = [t.detach().bfloat16() for t in (x, weight, bias)]
+    out = scale_conv(5, "bicubic", pool)(*half)
+    assert (out[0] if pool else out).dtype == torch.bfloat16
+
+
+def test_plain_math_ends_with_its_block():
+    with pytest.raises(RuntimeError), functional.plain_math():
+        assert functional.plain_requested()
+        raise RuntimeError
+    assert not functional.plain_requested()
+
+
+def test_the_comparison_sees_a_wrong_value_gradient_and_winner():
+    inputs = tensors(1, 2, 3, 9, 9, torch.float64)
+
+    def pooled(x, weight, bias):
+        return functional.scale_conv_pool2d(x, weight, bias, 3, "bicubic", "pixel")
+
+    def wrong_value(*inputs):
+        return pooled(*inputs)[0] * (1 if functional.plain_requested() else 1 + 1e-6)
+
+    def wrong_gradient(*inputs):
+        value = pooled(*inputs)[0]
+        return value if functional.plain_requested() else value * 2 - value.detach()
+
+    def wrong_winner(*inputs):
+        value, winner = pooled(*inputs)
+        return value, winner + (not functional.plain_requested())
+
+    assert_same(pooled, inputs, dense)
+    for wrong in (wrong_value, wrong_gradient, wrong_winner):
+        with pytest.raises(AssertionError):
+            assert_same(wrong, inputs, dense)
+
+
+def test_without_the_mask_of_empty_patches_rounding_would_break_ties(monkeypatch):
+    inputs = tensors(1, 4, 5, 24, 24, torch.float32)
+    everything = lambda self, scale: torch.ones(1, 1, 1, dtype=torch.bool)  # noqa: E731
+    monkeypatch.setattr(Correlation, "_covers_something", everything)
+    with pytest.raises(AssertionError):
+        assert_same(scale_conv(8, "bicubic", "pixel"), inputs, dense)
