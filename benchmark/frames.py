@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siconvnet.errors import InvalidArgument, SiconvnetError
+from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,10 @@ EXPORT_NAMES: Mapping[str, str] = {
 _PAPER_SETTING = {"kernel_size": 7, "interpolation": "bicubic"}
 
 
+class TableError(SiconvnetError):
+    """A table that cannot be read, or lacks what a table of its kind must have."""
+
+
 def tidy_runs(frame: pd.DataFrame, *, source: str, origin: str = "the run table") -> pd.DataFrame:
     """`frame` with exactly `RUN_COLUMNS` and their types; runs without a finite test accuracy are dropped.
 
@@ -71,7 +75,7 @@ def tidy_runs(frame: pd.DataFrame, *, source: str, origin: str = "the run table"
         origin: what to call the table in an error.
 
     Raises:
-        InvalidArgument: columns are missing, or a number is none.
+        TableError: columns are missing, or a number is none.
     """
     import pandas as pd
 
@@ -84,9 +88,7 @@ def tidy_runs(frame: pd.DataFrame, *, source: str, origin: str = "the run table"
         for column in ("lr", "test_acc", "best_acc", "avg_time", "run_time"):
             given[column] = pd.to_numeric(given[column]).astype("float64")
     except (ValueError, TypeError) as error:
-        raise InvalidArgument(
-            f"{origin}: column {column!r} holds something that is no number ({error})."
-        ) from None
+        raise TableError(f"{origin}: column {column!r} holds something that is no number ({error}).") from None
     for column in ("model", "dataset", "interpolation", "source", "run_id"):
         given[column] = given[column].astype("object").where(given[column].notna(), None)
     finite = given["test_acc"].between(0.0, 100.0)
@@ -163,20 +165,26 @@ def read_runs(path: Path | str) -> pd.DataFrame:
     """The tidy run frame of a CSV file in any of the three kinds of columns.
 
     Raises:
-        SiconvnetError: the file cannot be read.
-        InvalidArgument: it holds none of the three kinds.
+        TableError: the file cannot be read, is of none of the three kinds, or has a run without an accuracy.
     """
-    frame, origin = _read_csv(path), Path(path).name
+    frame, origin = read_csv(path), Path(path).name
     if "params.model" in frame.columns:
-        return from_export(frame, source="ours", origin=origin)
-    if "test_accuracy" in frame.columns:
-        return from_stir_runs(frame, source="published", origin=origin)
-    return tidy_runs(frame, source="ours", origin=origin)
+        # An export lists everything that was ever started; only what finished is a result.
+        return _not_empty(from_export(frame, source="ours", origin=origin), origin)
+    tidy = (
+        from_stir_runs(frame, source="published", origin=origin)
+        if "test_accuracy" in frame.columns
+        else tidy_runs(frame, source="ours", origin=origin)
+    )
+    if len(tidy) < len(frame):
+        count = len(frame) - len(tidy)
+        raise TableError(f"{origin}: {count} of {len(frame)} runs have no test accuracy in 0..100; leave them out.")
+    return _not_empty(tidy, origin)
 
 
 def read_scales(path: Path | str) -> pd.DataFrame | None:
     """The tidy scale frame of a CSV file, or None where the file is no scale table."""
-    frame, origin = _read_csv(path), Path(path).name
+    frame, origin = read_csv(path), Path(path).name
     if "s17" in frame.columns:
         return scales_from_wide(frame, source="ours", origin=origin)
     if "scale" not in frame.columns:
@@ -188,20 +196,29 @@ def read_scales(path: Path | str) -> pd.DataFrame | None:
     return frame[list(SCALE_COLUMNS)]
 
 
-def _read_csv(path: Path | str) -> pd.DataFrame:
+def _not_empty(runs: pd.DataFrame, origin: str) -> pd.DataFrame:
+    if runs.empty:
+        raise TableError(f"{origin} holds no finished run.")
+    return runs
+
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """A CSV file as it is.
+
+    Raises:
+        TableError: it cannot be read.
+    """
     import pandas as pd
 
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
-        raise SiconvnetError(
-            f"no file {str(path)!r}; give `mlflow`, `published` or a CSV file of runs."
-        ) from None
+        raise TableError(f"no file {str(path)!r}; give `mlflow`, `published` or a CSV file of runs.") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SiconvnetError(f"cannot read {str(path)!r} as CSV: {' '.join(str(error).split())}.") from None
+        raise TableError(f"cannot read {str(path)!r} as CSV: {' '.join(str(error).split())}.") from None
 
 
 def _require(frame: pd.DataFrame, columns: Sequence[str], origin: str) -> None:
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise InvalidArgument(f"{origin}: no column {', '.join(missing)}; needed are {', '.join(columns)}.")
+        raise TableError(f"{origin}: no column {', '.join(missing)}; needed are {', '.join(columns)}.")

@@ -1,0 +1,252 @@
+"""Runs to a ranked table: per dataset, scenario and method what its seeds say, and what was published.
+
+The 95 % interval is that of the mean over seeds, by the percentile bootstrap with a fixed seed, so that the same runs
+always give the same bytes. Which runs count is settled before, by `benchmark.selection`, from validation alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.frames import CELL
+from benchmark.protocol import SCENARIOS
+from siconvnet.errors import UnknownName
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Cell = tuple[str, int, str]
+RESAMPLES = 10_000
+NO_RUN = "no finished run"
+COLUMNS = (
+    "dataset",
+    "evaluation",
+    "scenario",
+    "rank",
+    "model",
+    "n",
+    "mean",
+    "std",
+    "median",
+    "ci_low",
+    "ci_high",
+    "lr",
+    "parameters",
+    "seconds_per_epoch",
+    "unseen_scales",
+    "published_mean",
+    "published_std",
+    "published_n",
+    "note",
+)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a table may be ranked by: a column of the run frame, and whether more of it is better."""
+
+    column: str
+    title: str
+    more_is_better: bool = True
+
+
+METRICS = {
+    "test_acc": Metric("test_acc", "test accuracy [%]"),
+    "best_acc": Metric("best_acc", "best validation accuracy [%]"),
+    "avg_time": Metric("avg_time", "seconds per epoch", more_is_better=False),
+    "run_time": Metric("run_time", "seconds per run", more_is_better=False),
+}
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in METRICS:
+        raise UnknownName("metric", name, METRICS)
+    return METRICS[name]
+
+
+def bootstrap_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean; NaN for fewer than two values."""
+    # Sorted, so that the order in which a store lists runs changes nothing.
+    sample = np.sort(np.asarray(values, dtype=float))
+    if len(sample) < 2:
+        return math.nan, math.nan
+    drawn = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
+    low, high = np.quantile(sample[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def leaderboard(
+    runs: DataFrame,
+    *,
+    metric: str = "test_acc",
+    scales: DataFrame | None = None,
+    published: DataFrame | None = None,
+    grid: Iterable[Cell] = (),
+    reasons: Mapping[Cell, str] | None = None,
+) -> DataFrame:
+    """The table, in the columns of `COLUMNS`, sorted by dataset, evaluation, rank and model.
+
+    Args:
+        runs: the run frame, one learning rate a cell (`benchmark.selection.selected`).
+        metric: a key of `METRICS`.
+        scales: the scale frame, for the mean over scales outside the training range.
+        published: the published run frame, for the columns beside ours.
+        grid: further cells (dataset, evaluation, model) that the table must have; those without runs have rank X.
+        reasons: why a cell of the grid has none; `NO_RUN` otherwise.
+
+    Raises:
+        UnknownName: there is no such metric.
+    """
+    import pandas as pd
+
+    chosen = find_metric(metric)
+    rows = [_row(key, cell, chosen) for key, cell in runs.dropna(subset=[chosen.column]).groupby(list(CELL))]
+    known = {(row["dataset"], row["evaluation"], row["model"]) for row in rows}
+    for cell in sorted(set(grid) - known):
+        rows.append({**_named(cell), "n": 0, "rank": "X", "note": (reasons or {}).get(cell, NO_RUN)})
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    ran = table["n"] > 0
+    ranks = table[ran].groupby(["dataset", "evaluation"])["mean"]
+    table["rank"] = ranks.rank(method="min", ascending=not chosen.more_is_better).astype("Int64").astype(object)
+    table.loc[~ran, "rank"] = "X"
+    _fill_unseen(table, scales)
+    _fill_published(table, published, chosen)
+    table["order"] = table["mean"] * (-1 if chosen.more_is_better else 1)
+    table = table.sort_values(["dataset", "evaluation", "order", "model"], na_position="last", ignore_index=True)
+    return table[list(COLUMNS)].astype({"parameters": "Int64", "published_n": "Int64"})
+
+
+def _named(cell: Cell) -> dict[str, Any]:
+    dataset, evaluation, model = cell
+    scenario = SCENARIOS.get(evaluation)
+    name = scenario.name if scenario else ""
+    return {"dataset": dataset, "evaluation": evaluation, "scenario": name, "model": model}
+
+
+def _row(key: tuple[str, str, int], runs: DataFrame, metric: Metric) -> dict[str, Any]:
+    model, dataset, evaluation = key
+    values = np.sort(runs[metric.column].to_numpy(dtype=float))
+    low, high = bootstrap_interval(values)
+    parameters = runs["parameters"].dropna()
+    return {
+        **_named((dataset, int(evaluation), model)),
+        "n": len(values),
+        "mean": values.mean(),
+        "std": values.std(ddof=1) if len(values) > 1 else math.nan,
+        "median": np.median(values),
+        "ci_low": low,
+        "ci_high": high,
+        "lr": runs["lr"].iloc[0],
+        "parameters": parameters.iloc[0] if len(parameters) else None,
+        "seconds_per_epoch": np.sort(runs["avg_time"].to_numpy(dtype=float)).mean(),
+        "note": "",
+    }
+
+
+def _fill_unseen(table: DataFrame, scales: DataFrame | None) -> None:
+    table["unseen_scales"] = math.nan
+    if scales is None or scales.empty:
+        return
+    means = {}
+    for key, rows in scales.groupby(["dataset", "evaluation", "model"]):
+        scenario = SCENARIOS.get(int(key[1]))
+        unseen = rows[~rows["scale"].isin(scenario.train_scales)] if scenario else rows.iloc[:0]
+        means[key] = unseen["accuracy_mean"].mean()
+    keys = zip(table["dataset"], table["evaluation"], table["model"], strict=True)
+    table["unseen_scales"] = [means.get(key, math.nan) for key in keys]
+
+
+def _fill_published(table: DataFrame, published: DataFrame | None, metric: Metric) -> None:
+    if published is None:
+        return
+    cells = published.groupby(["dataset", "evaluation", "model"])[metric.column].agg(["mean", "std", "count"])
+    keys = list(zip(table["dataset"], table["evaluation"], table["model"], strict=True))
+    found = cells.reindex(keys)
+    for column, source in (("published_mean", "mean"), ("published_std", "std"), ("published_n", "count")):
+        table[column] = found[source].to_numpy()
+
+
+def to_csv(table: DataFrame) -> str:
+    """Six decimals, an empty field for what is not known."""
+    return str(table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def to_markdown(table: DataFrame, metric: str = "test_acc") -> str:
+    """One Markdown table for each dataset and scenario, with a line that says what the numbers are."""
+    parts = [f"{title}\n\n{_markdown_rows(rows)}" for title, rows in sections(table, metric)]
+    return "\n".join([*parts, legend(table, metric)]) + "\n"
+
+
+def sections(table: DataFrame, metric: str) -> Iterable[tuple[str, list[list[str]]]]:
+    """For each dataset and scenario its title and its rows of text, the heading first; empty columns are left out."""
+    heads = ("rank", "model", "n", "mean ± std", "95 %", "median", "lr", "parameters", "s/epoch", "unseen", "published")
+    for (dataset, evaluation), rows in table.groupby(["dataset", "evaluation"], sort=True):
+        scenario = SCENARIOS.get(int(evaluation))
+        title = f"### {dataset}, {scenario.name if scenario else evaluation}: {find_metric(metric).title}"
+        cells = [list(heads), *(_cells(row) for _, row in rows.iterrows())]
+        kept = [column for column in range(len(heads)) if column < 4 or any(line[column] for line in cells[1:])]
+        yield title, [[line[column] for column in kept] for line in cells]
+
+
+def legend(table: DataFrame, metric: str) -> str:
+    """What the numbers of a table are, in words."""
+    words = (
+        f"{find_metric(metric).title}: mean ± standard deviation (n - 1) over n seeds; 95 %: bootstrap interval of the "
+        "mean; X: nothing ran, with the reason."
+    )
+    if table["unseen_scales"].notna().any():
+        words += " unseen: mean accuracy over the object sizes outside the training range."
+    if table["published_mean"].notna().any():
+        words += " published: arXiv 2211.10288."
+    return words
+
+
+def _cells(row: Any) -> list[str]:
+    if row["rank"] == "X":
+        found = ["X", row["model"], "0", row["note"], "", "", "", "", "", ""]
+        return [*found, _spread(row["published_mean"], row["published_std"], row["published_n"])]
+    return [
+        str(row["rank"]),
+        row["model"],
+        str(row["n"]),
+        _spread(row["mean"], row["std"]),
+        f"{_number(row['ci_low'])} to {_number(row['ci_high'])}" if _known(row["ci_low"]) else "",
+        _number(row["median"]),
+        f"{row['lr']:g}" if _known(row["lr"]) else "",
+        f"{int(row['parameters']):,}" if _known(row["parameters"]) else "",
+        _number(row["seconds_per_epoch"]),
+        _number(row["unseen_scales"]),
+        _spread(row["published_mean"], row["published_std"], row["published_n"]),
+    ]
+
+
+def _spread(mean: Any, std: Any, count: Any = None) -> str:
+    if not _known(mean):
+        return ""
+    text = f"{_number(mean)} ± {_number(std)}" if _known(std) else _number(mean)
+    return f"{text} ({int(count)})" if count is not None and _known(count) else text
+
+
+def _number(value: Any) -> str:
+    return f"{value:.2f}" if _known(value) else ""
+
+
+def _known(value: Any) -> bool:
+    import pandas as pd
+
+    return not pd.isna(value)
+
+
+def _markdown_rows(rows: list[list[str]]) -> str:
+    rule = ["---:" if column != 1 else "---" for column in range(len(rows[0]))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [rows[0], rule, *rows[1:]])
