@@ -1,0 +1,60 @@
+"""Options that several commands share, so that they read and act alike everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from siconvnet.errors import SiconvnetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+tracking_uri = click.option(
+    "--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]"
+)
+source = click.option(
+    "--source",
+    default="mlflow",
+    show_default=True,
+    metavar="mlflow|published|FILE.csv",
+    help="Our store, the paper's tables, or a CSV file.",
+)
+models = click.option("-m", "--model", "models", multiple=True, help="Only this model; may be repeated.")
+datasets = click.option("-d", "--dataset", "--data", "datasets", multiple=True, help="Only this dataset; repeatable.")
+evaluations = click.option(
+    "-e", "--evaluation", "evaluations", multiple=True, help="Only this scenario, 1 to 4 or its name; repeatable."
+)
+
+
+class NoRuns(SiconvnetError):
+    """A selection that leaves nothing; what to type is in the message."""
+
+
+def chosen(
+    runs: pd.DataFrame, models: tuple[str, ...], datasets: tuple[str, ...], evaluations: tuple[str, ...]
+) -> pd.DataFrame:
+    """The rows of these models, datasets and scenarios; an empty tuple asks for all.
+
+    Raises:
+        UnknownName: a scenario that does not exist, or a model or dataset that neither exists nor has runs.
+        NoRuns: there is none.
+    """
+    from benchmark.protocol import find_scenario
+    from siconvnet import list_models
+    from siconvnet.datasets import list_datasets
+    from siconvnet.errors import UnknownName
+
+    for kind, asked, listed in (("model", models, list_models()), ("dataset", datasets, list_datasets())):
+        known = {*listed, *runs[kind]}
+        for name in asked:
+            if name not in known:
+                raise UnknownName(kind, name, known)
+    numbers = [find_scenario(value).id for value in evaluations]
+    for column, wanted in (("model", list(models)), ("dataset", list(datasets)), ("evaluation", numbers)):
+        if wanted:
+            runs = runs[runs[column].isin(wanted)]
+    if runs.empty:
+        raise NoRuns("no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.")
+    return runs

@@ -1,0 +1,295 @@
+"""Metrics of finished runs: computed from the run's weights, kept in the run, and read back as tables.
+
+Logged to the run itself: `accuracy_by_scale` (percent; the step is the object's side in pixels, so that its chart
+is the generalization figure), scalars for the rest, and arrays as `evaluation/*.npz`. The tag `evaluated` says what
+is there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.frames import CELL, SCALE_COLUMNS, aggregate_scales
+from benchmark.plots import IndexMaps
+from benchmark.protocol import find_scenario
+from siconvnet.errors import SiconvnetError, UnknownName
+from siconvnet.metrics import NotMeasurable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from benchmark.leaderboard import Cell
+    from benchmark.tracking import Store
+    from siconvnet.datasets import StirDataset
+
+BY_SCALE = "accuracy_by_scale"
+FOLDER = "evaluation"
+PARTS = ("generalization", "equivariance", "indices")
+OBJECT = 33
+"""Whose index maps are kept whole: the icon of the paper's figure, or the last object of a smaller dataset."""
+
+
+@dataclass
+class Findings:
+    """What one run's evaluation found.
+
+    Attributes:
+        scalars: metric name -> value; percent for accuracies.
+        by_scale: object's side in pixels -> accuracy in percent.
+        arrays: artifact name -> arrays.
+        reasons: part -> why it could not be measured.
+    """
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    by_scale: dict[int, float] = field(default_factory=dict)
+    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def evaluate(
+    model: nn.Module,
+    name: str,
+    dataset: StirDataset,
+    evaluation: int,
+    *,
+    parts: Iterable[str] = PARTS,
+    published_input_range: bool = False,
+) -> Findings:
+    """Every metric of a trained model that it has the maps for.
+
+    Args:
+        model: with its weights, on its device.
+        name: what the model is registered as.
+        evaluation: the scenario that it was trained for.
+        parts: of `PARTS`.
+        published_input_range: see `siconvnet.metrics.equivariance`.
+
+    Raises:
+        UnknownName: no such part.
+    """
+    from siconvnet.models import model_info
+
+    findings, info = Findings(), model_info(name)
+    for part in parts:
+        if part not in PARTS:
+            raise UnknownName("part", part, PARTS)
+        try:
+            if part == "generalization":
+                _generalization(findings, model, dataset, evaluation)
+            elif part == "equivariance":
+                _equivariance(findings, model, dataset, evaluation, info.stages, published_input_range)
+            else:
+                _indices(findings, model, dataset, info.scale_pools)
+        except NotMeasurable as reason:
+            findings.reasons[part] = str(reason)
+    return findings
+
+
+def _generalization(findings: Findings, model: nn.Module, dataset: StirDataset, evaluation: int) -> None:
+    from siconvnet.metrics.generalization import accuracy_by_scale, predict, scale_consistency
+
+    subset = dataset.select("test", range(17, 65))
+    predicted = predict(model, subset.images)
+    findings.by_scale = accuracy_by_scale(predicted, subset.labels, subset.scales)
+    seen = find_scenario(evaluation).train_scales
+    unseen = [value for scale, value in findings.by_scale.items() if scale not in seen]
+    if unseen:
+        findings.scalars["unseen_acc"] = float(np.mean(unseen))
+    findings.scalars["scale_consistency"] = 100 * scale_consistency(predicted, subset.scales)
+
+
+def _equivariance(
+    findings: Findings,
+    model: nn.Module,
+    dataset: StirDataset,
+    evaluation: int,
+    stages: tuple[str, ...],
+    published_input_range: bool,
+) -> None:
+    from siconvnet.metrics.equivariance import PUBLISHED_PAIRS, equivariance_errors, pairs_outside
+
+    errors = equivariance_errors(model, dataset, stages, published_input_range=published_input_range)
+    suffix = "_255" if published_input_range else ""
+    outside = pairs_outside(find_scenario(evaluation).train_scales)
+    for number, values in enumerate(errors.values(), 1):
+        for name, pairs in (("", outside), ("_published_pairs", PUBLISHED_PAIRS[evaluation])):
+            mean = _mean(values[..., list(pairs)])
+            if np.isfinite(mean):
+                findings.scalars[f"equivariance_stage{number}{name}{suffix}"] = mean
+    findings.arrays[f"errors{suffix}"] = {f"stage{number}": v for number, v in enumerate(errors.values(), 1)}
+
+
+def _indices(findings: Findings, model: nn.Module, dataset: StirDataset, pools: tuple[str, ...]) -> None:
+    from siconvnet.metrics.indices import most_frequent, pearson_r, per_channel, scale_indices, selection_consistency
+
+    subset = dataset.select("test", range(17, 65))
+    objects = dataset.num_classes * dataset.num_instances
+    shown = min(OBJECT, objects - 1)
+    means: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}
+    winners: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}
+    kept: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}
+    first = 0
+    for batch in scale_indices(model, subset.images, pools):
+        rows = np.arange(first, first + len(batch[pools[0]]))
+        for pool, found in batch.items():
+            means[pool].append(per_channel(found))
+            winners[pool].append(most_frequent(found))
+            kept[pool].append(found[rows % objects == shown])
+        first += len(rows)
+    arrays: dict[str, np.ndarray] = {"scales": subset.scales, "object": np.array(shown)}
+    for number, pool in enumerate(pools, 1):
+        winner = np.concatenate(winners[pool])
+        r = pearson_r(np.concatenate(means[pool]), subset.scales)
+        arrays |= {f"pool{number}": winner, f"pool{number}_object": np.concatenate(kept[pool])}
+        arrays[f"pool{number}_r"] = r
+        arrays[f"pool{number}_kernels"] = _kernel_sizes(dict(model.named_modules())[pool])
+        if np.isfinite(_mean(r)):
+            findings.scalars[f"index_r_stage{number}"] = _mean(r)
+        findings.scalars[f"kernel_consistency_stage{number}"] = 100 * selection_consistency(winner, subset.scales)
+    findings.arrays["indices"] = arrays
+
+
+def _kernel_sizes(module: Any) -> np.ndarray:
+    """Sides in pixels of the kernels that the indices stand for; empty where they stand for something else."""
+    size, count = getattr(module, "kernel_size", None), getattr(module, "num_scales", None)
+    return np.array([size + 2 * i for i in range(count)] if size and count else [], dtype=np.int64)
+
+
+def _mean(values: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing known at all is NaN, and no news
+        return float(np.nanmean(values))
+
+
+def load_model(store: Store, run: Mapping[str, Any], dataset: StirDataset, device: str = "cpu") -> nn.Module:
+    """The trained model of a row of the run frame.
+
+    Raises:
+        SiconvnetError: the run has no weights, or they are of another version of the model.
+    """
+    from safetensors.torch import load_file
+
+    from siconvnet.models import create_model
+
+    weights = store.artifact(run["run_id"], "model.safetensors")
+    model = create_model(
+        run["model"],
+        num_channels=dataset.num_channels,
+        num_classes=dataset.num_classes,
+        kernel_size=int(run["kernel_size"]),
+        interpolation=run["interpolation"],
+    )
+    try:
+        model.load_state_dict(load_file(weights))
+    except (RuntimeError, OSError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise SiconvnetError(f"the weights of run {run['run_id']} are not of this {run['model']}: {first}") from None
+    return model.to(device).eval()
+
+
+def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) -> None:
+    """Log findings into their run; arrays first, so that a run with the tag has all of it."""
+    with tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
+        for name, arrays in findings.arrays.items():
+            path = Path(folder) / f"{name}.npz"
+            np.savez_compressed(path, allow_pickle=False, **arrays)
+            store.client.log_artifact(run_id, str(path), FOLDER)
+    for scale, value in findings.by_scale.items():
+        store.client.log_metric(run_id, BY_SCALE, value, step=scale)
+    for name, value in findings.scalars.items():
+        store.client.log_metric(run_id, name, value)
+    done = {*parts} | done_parts(store, run_id)
+    store.client.set_tag(run_id, "evaluated", ",".join(sorted(done)))
+
+
+def done_parts(store: Store, run_id: str) -> set[str]:
+    """Which parts a run's tag says are there."""
+    tag = store.client.get_run(run_id).data.tags.get("evaluated", "")
+    return set(tag.split(",")) - {""}
+
+
+def accuracy_by_scale(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a run and scale (model, dataset, evaluation, run_id, scale, accuracy) of the runs that were evaluated."""
+    import pandas as pd
+
+    rows = []
+    for run in runs.to_dict("records"):
+        history = store.client.get_metric_history(run["run_id"], BY_SCALE)
+        # A repeated evaluation adds to the history; the latest value of each scale counts.
+        latest = {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}
+        cell = {key: run[key] for key in (*CELL, "run_id")}
+        rows += [{**cell, "scale": scale, "accuracy": value} for scale, value in sorted(latest.items())]
+    return pd.DataFrame(rows, columns=[*CELL, "run_id", "scale", "accuracy"])
+
+
+def read_scales(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
+    """The scale frame of our evaluated runs; empty if none is."""
+    import pandas as pd
+
+    table = accuracy_by_scale(store, runs)
+    return aggregate_scales(table, source="ours") if len(table) else pd.DataFrame(columns=list(SCALE_COLUMNS))
+
+
+def read_equivariance(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
+    """model, dataset, evaluation, seed, test_acc, error (stage 2, outside the training range) of evaluated runs."""
+    errors = [store.client.get_run(run_id).data.metrics.get("equivariance_stage2") for run_id in runs["run_id"]]
+    table = runs.assign(error=errors).astype({"error": float})
+    # A dead stage has no error that a logarithmic axis could show.
+    return table[table["error"] > 0].reset_index(drop=True)
+
+
+def read_indices(store: Store, runs: pd.DataFrame) -> list[IndexMaps]:
+    """Of every cell the run of the best test accuracy that has index maps."""
+    found: dict[tuple, IndexMaps] = {}
+    for run in runs.sort_values("test_acc", ascending=False, kind="stable").to_dict("records"):
+        key = tuple(run[column] for column in CELL)
+        if key not in found and "indices" in done_parts(store, run["run_id"]):
+            maps = _index_maps(store, run)
+            if maps is not None:
+                found[key] = maps
+    return [found[key] for key in sorted(found)]
+
+
+def _index_maps(store: Store, run: Mapping[str, Any]) -> IndexMaps | None:
+    if not any(item.path == f"{FOLDER}/indices.npz" for item in store.client.list_artifacts(run["run_id"], FOLDER)):
+        return None
+    with np.load(store.artifact(run["run_id"], f"{FOLDER}/indices.npz")) as arrays:
+        last = max(name for name in arrays if name.startswith("pool") and "_" not in name)
+        kernels = arrays[f"{last}_kernels"]
+        if not len(kernels):
+            return None
+        return IndexMaps(
+            model=run["model"],
+            dataset=run["dataset"],
+            evaluation=int(run["evaluation"]),
+            seed=int(run["seed"]),
+            indices=arrays[f"{last}_object"],
+            scales=np.unique(arrays["scales"]),
+            kernel_size=int(kernels[0]),
+            largest_kernel=int(kernels[-1]),
+            icon=int(arrays["object"]),
+        )
+
+
+def failures(store: Store) -> dict[Cell, str]:
+    """Cells in which a run was started and did not finish -> the latest one's reason."""
+    from benchmark.tracking import FAMILY
+
+    experiments = store.client.search_experiments(filter_string=f"name LIKE '{FAMILY}/%'")
+    reasons: dict[Cell, str] = {}
+    for experiment in experiments:
+        for run in store.client.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'"):
+            params = run.data.params
+            if {"data", "evaluation", "model"} <= set(params):
+                cell = (params["data"], int(params["evaluation"]), params["model"])
+                status = run.info.status.lower()
+                reasons.setdefault(cell, f"{status}: {run.data.tags.get('reason', 'no reason given')}")
+    return reasons

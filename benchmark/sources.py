@@ -1,0 +1,99 @@
+"""Where figures and tables come from: our MLflow store, the published tables, or a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark import published
+from benchmark.plots import Tables
+from benchmark.selection import selected
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MLFLOW, PUBLISHED = "mlflow", "published"
+
+
+def load(source: str, *, tracking_uri: str | None = None) -> Tables:
+    """All that a source holds.
+
+    Args:
+        source: "mlflow", "published" or the path of a CSV file of runs, of accuracy by scale, or of speed.
+        tracking_uri: the store that "mlflow" means.
+
+    Raises:
+        TableError: the file cannot be read, or is no table of these.
+        TrackingError: the store does not answer.
+    """
+    if source == PUBLISHED:
+        return Tables("Published STIR runs", runs=published.runs(), scales=published.generalization())
+    if source == MLFLOW:
+        return _from_mlflow(tracking_uri)
+    return _from_csv(Path(source))
+
+
+def load_runs(source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The run frame of a source, all settings and learning rates; arguments and errors as for `load`."""
+    if source == PUBLISHED:
+        return published.runs()
+    if source == MLFLOW:
+        from benchmark.tracking import Store
+
+        return Store(tracking_uri).runs()
+    from benchmark.frames import read_runs
+
+    return read_runs(source)
+
+
+def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame | None:
+    """The scale frame that goes with `runs`, or None where the source has none."""
+    if source == PUBLISHED:
+        return published.generalization()
+    if source == MLFLOW:
+        from benchmark.evaluated import read_scales
+        from benchmark.tracking import Store
+
+        return read_scales(Store(tracking_uri), runs)
+    return None
+
+
+def _from_mlflow(tracking_uri: str | None) -> Tables:
+    from benchmark.comparison import compare
+    from benchmark.evaluated import read_equivariance, read_indices, read_scales
+    from benchmark.tracking import Store
+
+    store = Store(tracking_uri)
+    runs = store.runs()
+    chosen = selected(runs)
+    return Tables(
+        "Our runs",
+        runs=chosen,
+        scales=read_scales(store, chosen),
+        equivariance=read_equivariance(store, chosen),
+        indices=read_indices(store, chosen),
+        speed=measured_speed(),
+        comparison=compare(runs, published.runs()),
+    )
+
+
+def _from_csv(path: Path) -> Tables:
+    from benchmark.comparison import compare
+    from benchmark.frames import read_csv, read_runs, read_scales
+
+    name = path.stem
+    if "plain_ms_median" in read_csv(path):
+        return Tables(name, speed=read_csv(path))
+    scales = read_scales(path)
+    if scales is not None:
+        return Tables(name, scales=scales)
+    runs = read_runs(path)
+    return Tables(name, runs=selected(runs), comparison=compare(runs, published.runs()))
+
+
+def measured_speed(folder: Path = Path("results/measured")) -> pd.DataFrame | None:
+    """All timings of `results/measured`, where a clone of the repository is the current folder; else None."""
+    import pandas as pd
+
+    files = sorted(folder.glob("speed-*.csv"))
+    return pd.concat([pd.read_csv(file) for file in files], ignore_index=True) if files else None
