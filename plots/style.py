@@ -89,6 +89,10 @@ MODELS: dict[str, Look] = {
     "slice_pool": Look("Slice pool", "#e69f00", "X"),
     "energy_pool": Look("Energy pool", "#a08a00", "*", _MIXED),
     "conv3d": Look("Conv3d", "#009e73", "p"),
+    "sacnn_s_mp": Look("SACNN-S-MP", "#6a3d9a", "d", _DASHED),
+    "sacnn_s_at": Look("SACNN-S-AT", "#b08fd8", "H", _DOTTED),
+    "sacnn_m_mp": Look("SACNN-M-MP", "#b15928", "8", _DOTTED),
+    "sacnn_m_at": Look("SACNN-M-AT", "#c9966b", "1", _MIXED),
 }
 DATASETS: dict[str, Look] = {
     "emoji": Look("Emoji", "#e69f00", "o"),
@@ -96,8 +100,8 @@ DATASETS: dict[str, Look] = {
     "trafficsign": Look("Traffic sign", "#56b4e9", "D"),
     "aerial": Look("Aerial", "#007358", "^"),
 }
-_SPARE_COLOURS = ("#6a3d9a", "#b15928", "#44aa99", "#117733", "#cc6677", "#332288", "#999933", "#aa4499")
-_SPARE_MARKERS = ("d", "H", "8", "1", "2", "3", "4", "+")
+_SPARE_COLOURS = ("#44aa99", "#117733", "#cc6677", "#332288", "#999933", "#aa4499")
+_SPARE_MARKERS = ("2", "3", "4", "+")
 
 
 def model_look(name: str) -> Look:
