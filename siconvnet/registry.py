@@ -2,21 +2,28 @@
 
 A built-in entry is a string, ``"package.module:attribute"``; listing names imports nothing, so that a command
 line can offer them at once. Resolving an entry imports its module, which registers the real object under that
-name. Other packages add entries through entry points (a group for each registry) without touching this one.
+name. Other packages add entries through entry points (a group for each registry) without touching this one. What is
+wrong with one of them is a warning; it never keeps the others from being used.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import importlib
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from siconvnet.errors import InvalidArgument, UnknownName
 
 T = TypeVar("T")
+
+
+class PluginWarning(UserWarning):
+    """Something is wrong with an entry that another package adds; the rest works."""
 
 
 class Registry(Generic[T]):
@@ -26,10 +33,19 @@ class Registry(Generic[T]):
         kind: what it holds, in the singular; used in messages.
         builtin: name -> module that registers that name when it is imported.
         entry_points: the entry-point group that other packages extend it with.
+        adapt: makes an entry of what an entry point names, given the entry's name and that object. An entry point
+            may also name a module that registers the entry itself.
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str], entry_points: str | None = None):
+    def __init__(
+        self,
+        kind: str,
+        builtin: Mapping[str, str],
+        entry_points: str | None = None,
+        adapt: Callable[[str, object], T] | None = None,
+    ):
         self.kind = kind
+        self._adapt = adapt
         self._modules: dict[str, str] = dict(builtin)
         self._objects: dict[str, T] = {}
         self._group = entry_points
@@ -59,6 +75,7 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: no such name; the message suggests the nearest.
+            InvalidArgument: a plug-in has that name, but does not load; the message says why.
         """
         if name in self._objects:
             return self._objects[name]
@@ -78,33 +95,79 @@ class Registry(Generic[T]):
 
     def _entry_points(self) -> Mapping[str, metadata.EntryPoint]:
         if self._plugins is None:
-            found = metadata.entry_points(group=self._group) if self._group else ()
-            self._plugins = {point.name: point for point in found if point.name not in self._modules}
+            self._plugins = {}
+            for point in _entry_points(self._group) if self._group else ():
+                other = self._modules.get(point.name) or getattr(self._plugins.get(point.name), "value", None)
+                if other is None:
+                    self._plugins[point.name] = point
+                elif other != point.value:
+                    self._warn(f"{point.name!r} ({point.value}) is left out: {other} has that name.")
         return self._plugins
 
     def _load_plugin(self, point: metadata.EntryPoint) -> None:
-        # One broken plug-in must not take the others down with it: warn, and leave the name unknown.
+        # Whoever goes through all names is told and can go on; whoever asked for this one gets the reason.
         try:
             loaded = point.load()
-        except Exception as error:
-            warnings.warn(f"the {self.kind} plug-in {point.value!r} failed to load: {error}", stacklevel=3)
-            return
-        if point.name not in self._objects:
-            self.register(point.name, loaded)
+            if point.name not in self._objects:
+                if self._adapt is None:
+                    raise InvalidArgument(f"it does not register {point.name!r}")
+                self.register(point.name, self._adapt(point.name, loaded))
+        except (Exception, SystemExit) as error:
+            reason = f"{point.name!r} ({point.value}) does not load: {reason_of(error)}"
+            self._warn(reason)
+            raise InvalidArgument(f"the {self.kind} plug-in {reason}") from error
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"the {self.kind} plug-in {text}", PluginWarning, stacklevel=4)
+
+
+def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:
+    """The entry points of a group, also where the metadata of some package cannot be read."""
+    try:
+        return list(metadata.entry_points(group=group))
+    except Exception:
+        found: dict[tuple[str, str], metadata.EntryPoint] = {}
+        for distribution in metadata.distributions():
+            try:
+                points = list(distribution.entry_points)
+            except Exception as error:
+                where = getattr(distribution, "_path", "a package")
+                warnings.warn(f"the entry points of {where} cannot be read: {reason_of(error)}", PluginWarning, 4)
+            else:
+                # An earlier folder of sys.path shadows a later one, so the first counts.
+                for point in points:
+                    if point.group == group:
+                        found.setdefault((point.name, point.value), point)
+        return list(found.values())
 
 
 def load_target(target: str) -> Callable[..., object]:
     """Import ``"package.module:attribute"``.
 
     Raises:
-        InvalidArgument: the string has no colon, or the module or the attribute does not exist.
+        InvalidArgument: the string is no target, the module cannot be imported, or it has no such attribute.
     """
-    module, colon, attribute = target.partition(":")
-    if not (module and colon and attribute):
-        raise InvalidArgument(f"{target!r} is no target; write it as package.module:attribute.")
+    module, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        hint = module.removesuffix(".py").replace("/", ".").strip(".")
+        like = f"{hint}:{attribute}" if hint != module and attribute else "package.module:Class"
+        raise InvalidArgument(f"{target!r} is no target; write it as {like}.")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise InvalidArgument(f"cannot import {module!r} of {target!r}: {error}.") from error
-    except AttributeError:
-        raise InvalidArgument(f"module {module!r} has no attribute {attribute!r}.") from None
+        loaded = importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise InvalidArgument(f"cannot import {module!r} of {target!r}: {reason_of(error)}") from error
+    if not hasattr(loaded, attribute):
+        where = getattr(loaded, "__file__", None) or "built in"
+        raise InvalidArgument(f"module {module!r} ({where}) has no attribute {attribute!r}.")
+    return getattr(loaded, attribute)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of somebody else's code says and where it was raised, in one line."""
+    text = " ".join(str(error).split())
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    # A syntax error names its place itself; a module that does not exist has none.
+    if isinstance(error, SyntaxError) or not frames or "importlib" in frames[-1].filename:
+        return line
+    return f"{line} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
