@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 import json
 import math
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class RunSpec:
     """A run of one model on one data set under one scenario.
 
     Attributes:
-        model: a registered model.
+        model: a registered model, or ``package.module:Class``.
         dataset: a known data set, or the path of a file in the STIR format (ending in .npz).
         evaluation: the scenario, 1 to 4.
         kernel_size: side of the kernels, odd; both stages are unpadded, so 2 (k - 1) < 64 as well.
@@ -66,13 +67,19 @@ class RunSpec:
         """What the data set is called in results: its name, or of a file its stem and a part of its SHA-256."""
         return _file_key(self.dataset) if is_file(self.dataset) else self.dataset
 
+    @property
+    def model_key(self) -> str:
+        """What identifies the model: its name, or of ``package.module:Class`` that with a part of the SHA-256 of the
+        module's file, so that a run is not taken for finished once its author has changed the model."""
+        return _source_key(self.model) if ":" in self.model else self.model
+
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, as 64 hex digits."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         values = {
             name: value
-            for name, value in {**self.to_dict(), "dataset": self.dataset_key}.items()
+            for name, value in {**self.to_dict(), "model": self.model_key, "dataset": self.dataset_key}.items()
             if name in _CORE or value != defaults[name]
         }
         # json writes floats by repr, the shortest text that reads back as the same number: stable since 3.1.
@@ -112,14 +119,16 @@ class RunSpec:
 
         Raises:
             UnknownName: model, dataset, evaluation or interpolation is none; the message suggests the nearest.
-            InvalidArgument: a number is outside what is accepted.
+            InvalidArgument: a number is outside what is accepted, or the model is a class that is none.
             DatasetError: the dataset is a path without a file.
         """
         import siconvnet
         from siconvnet.datasets import list_datasets
-        from siconvnet.models import check_model_arguments
+        from siconvnet.models import check_model_arguments, is_target
 
-        if self.model not in (models := siconvnet.list_models()):
+        if is_target(self.model):
+            siconvnet.model_info(self.model)
+        elif self.model not in (models := siconvnet.list_models()):
             raise UnknownName("model", self.model, models)
         if is_file(self.dataset):
             if not Path(self.dataset).is_file():
@@ -205,10 +214,26 @@ def is_file(dataset: str) -> bool:
 @functools.lru_cache(maxsize=32)
 def _file_key(path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else None
-            if digest is None:  # Python 3.10
-                digest = hashlib.sha256(file.read())
+        return f"{Path(path).stem}-{_sha256(path)[:12]}"
     except OSError as error:
         raise DatasetError(f"cannot read the data file {path!r}: {error.strerror}.") from None
-    return f"{Path(path).stem}-{digest.hexdigest()[:12]}"
+
+
+@functools.lru_cache(maxsize=32)
+def _source_key(target: str) -> str:
+    # Read once for each process, as the module itself is: an edit while it runs changes nothing in it.
+    module = target.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not found.origin or not Path(found.origin).is_file():
+        raise InvalidArgument(f"no source file of module {module!r} of the model {target!r}.")
+    return f"{target}-{_sha256(found.origin)[:12]}"
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()  # Python 3.10

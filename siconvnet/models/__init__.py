@@ -1,68 +1,36 @@
 """The methods under comparison, one a file. Each file ends in its registration.
 
-Listing names imports none of them; `create_model` and `model_info` import the one that is asked for.
+Listing names imports none of them; `create_model` and `model_info` import the one that is asked for. Wherever a name
+is, ``package.module:Class`` can be: any `torch.nn.Module` that maps images to logits, of anybody's.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from siconvnet.errors import InvalidArgument, UnknownName
-from siconvnet.registry import Registry
+from siconvnet.models.info import IMAGE_SIZE, ModelInfo, build_model, check_logits, describe_model
+from siconvnet.registry import Registry, load_target
 
 if TYPE_CHECKING:
     from torch import nn
 
     Factory = TypeVar("Factory", bound=Callable[..., nn.Module])
 
-__all__ = ["INTERPOLATIONS", "ModelInfo", "create_model", "list_models", "model_info", "register_model"]
-
-IMAGE_SIZE = 64
-"""Side in pixels of the images that all models are built for."""
+__all__ = [
+    "IMAGE_SIZE",
+    "INTERPOLATIONS",
+    "ModelInfo",
+    "check_model_arguments",
+    "create_model",
+    "is_target",
+    "list_models",
+    "model_info",
+    "register_model",
+]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of a method without building it.
-
-    Attributes:
-        name: the name it is registered and asked for by.
-        factory: called with those of `num_channels`, `num_classes`, `kernel_size` and `interpolation` that
-            it takes.
-        label: its name in figures and tables.
-        family: what it has in common with others ("baseline", "rescaled kernels", "steerable", ...).
-        paper: short citation.
-        url: where the paper is.
-        stages: submodules whose output is the feature map after the activation, first stage first; empty
-            where there is none that is one map in image coordinates. Metrics hook them.
-        scale_pools: submodules with a method ``scale_indices(x)`` that, given the submodule's input, returns
-            the index of the scale that won the pooling.
-    """
-
-    name: str
-    factory: Callable[..., nn.Module]
-    label: str
-    family: str
-    paper: str
-    url: str
-    stages: tuple[str, ...] = ()
-    scale_pools: tuple[str, ...] = ()
-
-    def _takes(self, argument: str) -> bool:
-        return argument in inspect.signature(self.factory).parameters
-
-    @property
-    def uses_kernel_size(self) -> bool:
-        return self._takes("kernel_size")
-
-    @property
-    def uses_interpolation(self) -> bool:
-        return self._takes("interpolation")
 
 
 _BUILTIN = {
@@ -77,9 +45,13 @@ _BUILTIN = {
     "kanazawa": "siconvnet.models.kanazawa",
     "hermite": "siconvnet.models.hermite",
     "sesn": "siconvnet.models.sesn",
+    "sacnn_s_mp": "siconvnet.models.sacnn",
+    "sacnn_s_at": "siconvnet.models.sacnn",
+    "sacnn_m_mp": "siconvnet.models.sacnn",
+    "sacnn_m_at": "siconvnet.models.sacnn",
 }
 
-_registry: Registry[ModelInfo] = Registry("model", _BUILTIN, entry_points="siconvnet.models")
+_registry: Registry[ModelInfo] = Registry("model", _BUILTIN, "siconvnet.models", adapt=describe_model)
 
 
 def register_model(
@@ -111,13 +83,19 @@ def list_models(pattern: str = "*") -> list[str]:
     return _registry.names(pattern)
 
 
+def is_target(name: str) -> bool:
+    """Whether `name` is meant as ``package.module:Class``; registered names have no colon."""
+    return ":" in name
+
+
 def model_info(name: str) -> ModelInfo:
-    """What is known of the method `name`.
+    """What is known of the method `name`, registered or written as ``package.module:Class`` (see `describe_model`).
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.
+        InvalidArgument: a class that cannot be imported, or is no model.
     """
-    return _registry[name]
+    return describe_model(name, load_target(name)) if is_target(name) else _registry[name]
 
 
 def create_model(
@@ -134,19 +112,28 @@ def create_model(
     The model maps images ``[B, num_channels, 64, 64]`` in 0..1 to logits ``[B, num_classes]``.
 
     Args:
+        name: a registered method, or ``package.module:Class``.
         kernel_size: side of the trained kernels in pixels; odd.
         interpolation: how kernels are rescaled, where the method does so.
         options: passed on to the method.
 
     Raises:
         UnknownName: no such method or interpolation.
-        InvalidArgument: a number out of range, or a method that cannot take it.
+        InvalidArgument: a number out of range, a method that cannot take it, or a class that is no such model.
     """
     info = model_info(name)
     check_model_arguments(num_channels, num_classes, kernel_size, interpolation)
-    shared = {"kernel_size": kernel_size, "interpolation": interpolation}
-    taken = {key: value for key, value in shared.items() if info._takes(key)}
-    return info.factory(num_channels=num_channels, num_classes=num_classes, **taken, **options)
+    model = build_model(
+        info,
+        num_channels=num_channels,
+        num_classes=num_classes,
+        kernel_size=kernel_size,
+        interpolation=interpolation,
+        **options,
+    )
+    if is_target(name):
+        check_logits(model, name, num_channels, num_classes)
+    return model
 
 
 def check_model_arguments(num_channels: int, num_classes: int, kernel_size: int, interpolation: str) -> None:
