@@ -24,7 +24,8 @@ def digits() -> MnistScaleSplit:
 
 @pytest.fixture
 def few(digits, monkeypatch) -> None:
-    monkeypatch.setattr(mnist_scale, "load_mnist_scale", lambda r: MnistScale(r, digits, digits, digits))
+    few = MnistScaleSplit(digits.images[:120], digits.labels[:120], digits.scales[:120])
+    monkeypatch.setattr(mnist_scale, "load_mnist_scale", lambda r: MnistScale(r, few, few, few))
 
 
 def test_the_paper_drops_the_rate_at_20_and_40():
@@ -66,7 +67,7 @@ def test_augmentation_rescales_and_follows_the_seed(digits):
 
 
 def test_a_run_learns_and_repeats(few):
-    spec = MnistScaleSpec("cnn_28", protocol=MnistScaleProtocol(epochs=3, batch_size=32))
+    spec = MnistScaleSpec("cnn_28", protocol=MnistScaleProtocol(epochs=3, batch_size=24))
     seen = []
     result = train(spec, CPU, seen.append)
     assert seen == result.history and len(seen) == 3
@@ -79,6 +80,27 @@ def test_a_run_learns_and_repeats(few):
     again = train(spec, CPU)
     assert [e.train_loss for e in again.history] == [e.train_loss for e in result.history]
     assert all(torch.equal(again.weights[key], value) for key, value in result.weights.items())
+
+
+def test_each_run_has_its_own_folder(few, tmp_path):
+    import json
+
+    from safetensors.torch import load_file
+
+    folders = []
+    for seed in (0, 1):
+        protocol = MnistScaleProtocol(epochs=1, batch_size=120)
+        result = train(MnistScaleSpec("cnn_28", augment=True, seed=seed, protocol=protocol), CPU)
+        folders.append(mnist_scale.save(result, tmp_path, {"machine": "this one"}))
+        mnist_scale.save(result, tmp_path, {"machine": "this one"})
+    assert [f.name for f in folders] == ["cnn_28-r0-augmented-s0-e1", "cnn_28-r0-augmented-s1-e1"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f.name for f in folders]
+    record = json.loads((folders[1] / "run.json").read_text())
+    assert record["spec"]["seed"] == 1 and record["test_error"] == result.test_error
+    assert record["environment"] == {"machine": "this one"} and len(record["history"]) == 1
+    stored = load_file(folders[1] / "weights.safetensors")
+    assert stored.keys() == result.weights.keys()
+    assert all(torch.equal(stored[key], value) for key, value in result.weights.items())
 
 
 def test_a_loss_that_is_no_number_ends_the_run(few):
@@ -102,5 +124,5 @@ def test_refuses(spec, error, message):
 
 def test_a_missing_realization_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match="benchmark data build mnist-scale"):
+    with pytest.raises(DatasetError, match="benchmark mnist-scale build"):
         train(MnistScaleSpec("cnn_28"), CPU)
