@@ -72,7 +72,7 @@ def test_a_run_learns_and_repeats(few):
     result = train(spec, CPU, seen.append)
     assert seen == result.history and len(seen) == 3
     assert result.parameters == 494_549
-    assert result.history[-1].train_loss < 0.5 * result.history[0].train_loss
+    assert result.history[-1].train_loss < 0.7 * result.history[0].train_loss
     best = max(result.history, key=lambda epoch: epoch.val_acc)
     assert result.best_epoch == best.number
     # Training, validation and test are the same images here: the best weights were the ones tested.
@@ -105,7 +105,7 @@ def test_each_run_has_its_own_folder(few, tmp_path):
 
 def test_a_loss_that_is_no_number_ends_the_run(few):
     with pytest.raises(TrainingError, match="epoch 1"):
-        train(MnistScaleSpec("cnn_28", protocol=MnistScaleProtocol(epochs=1, lr=1e30)), CPU)
+        train(MnistScaleSpec("cnn_28", protocol=MnistScaleProtocol(epochs=1, batch_size=24, lr=1e30)), CPU)
 
 
 @pytest.mark.parametrize(
