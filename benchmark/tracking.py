@@ -9,6 +9,7 @@ Parameters and metrics have the original's names.
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import logging
 import os
@@ -17,9 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.events import EPOCH_METRICS, Ended, Epoch, Observer, Result, Started
+from benchmark.interrupts import uninterrupted
 from benchmark.protocol import find_scenario
 from benchmark.records import Record, write_artifacts
 from benchmark.spec import RunSpec
@@ -96,8 +98,9 @@ class Store:
             raise TrackingError(
                 "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
             ) from error
-        with self._answering(), _alone(self._sqlite_file):
-            self.client: MlflowClient = MlflowClient(tracking_uri=self.uri)
+        with _answering(self.uri), _alone(self._sqlite_file):
+            _probe(self._sqlite_file)
+            self.client = cast("MlflowClient", _Client(MlflowClient(tracking_uri=self.uri), self.uri))
             # The first question makes the tables of a new store, which must happen once, by one process.
             self.client.search_experiments(max_results=1)
 
@@ -107,12 +110,11 @@ class Store:
 
     def log_epoch(self, run_id: str, epoch: Epoch) -> None:
         """One call for all figures of an epoch."""
-        with self._answering():
-            self.client.log_batch(run_id, metrics=_epoch_metrics([vars(epoch)]))
+        self.client.log_batch(run_id, metrics=_epoch_metrics([vars(epoch)]))
 
     def finish(self, run_id: str, result: Result) -> None:
         """Log final figures and artifacts; the run is FINISHED only after all of it is there."""
-        with self._answering(), tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
+        with _answering(self.uri), tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
             write_artifacts(result, Path(folder))
             self.client.log_artifacts(run_id, folder)
             self.client.log_batch(run_id, metrics=_final_metrics(result.metrics, result.end_time))
@@ -120,20 +122,18 @@ class Store:
 
     def end(self, run_id: str, ended: Ended) -> None:
         """Mark a run FAILED or KILLED, with the reason as a tag."""
-        with self._answering():
-            self.client.set_tag(run_id, "reason", ended.reason)
-            self._terminate(run_id, ended.status, ended.end_time)
+        self.client.set_tag(run_id, "reason", ended.reason)
+        self._terminate(run_id, ended.status, ended.end_time)
 
     def log_record(self, record: Record) -> str | None:
         """Log a record, once: its run id, or None if the store has it already.
 
         A run of the same id that never got to its end (its writer died) is replaced.
         """
-        with self._answering():
-            for run in self._search(record, f"tags.record_id = '{record.id}'"):
-                if run.info.status != "RUNNING":
-                    return None
-                self.client.delete_run(run.info.run_id)
+        for run in self._search(record, f"tags.record_id = '{record.id}'"):
+            if run.info.status != "RUNNING":
+                return None
+            self.client.delete_run(run.info.run_id)
         run_id = self._create(
             record.id,
             record.spec,
@@ -143,21 +143,19 @@ class Store:
             spec_hash=record.spec_hash,
             dataset_key=record.dataset_key,
         )
-        with self._answering():
-            metrics = [*_epoch_metrics(record.history), *_final_metrics(record.metrics, record.end_time)]
-            for first in range(0, len(metrics), _BATCH):
-                self.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
-            for artifact in record.artifacts:
-                self.client.log_artifact(run_id, str(artifact))
-            if record.reason:
-                self.client.set_tag(run_id, "reason", record.reason)
-            self._terminate(run_id, record.status, record.end_time)
+        metrics = [*_epoch_metrics(record.history), *_final_metrics(record.metrics, record.end_time)]
+        for first in range(0, len(metrics), _BATCH):
+            self.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
+        for artifact in record.artifacts:
+            self.client.log_artifact(run_id, str(artifact))
+        if record.reason:
+            self.client.set_tag(run_id, "reason", record.reason)
+        self._terminate(run_id, record.status, record.end_time)
         return run_id
 
     def find_finished(self, spec: RunSpec) -> Run | None:
         """The latest finished run of a spec."""
-        with self._answering():
-            found = self._search(spec, f"tags.spec_hash = '{spec.hash}' and attributes.status = 'FINISHED'")
+        found = self._search(spec, f"tags.spec_hash = '{spec.hash}' and attributes.status = 'FINISHED'")
         return found[0] if found else None
 
     def runs(self, *, source: str = "ours", shortened: bool = False) -> pd.DataFrame:
@@ -184,8 +182,7 @@ class Store:
         Raises:
             TrackingError: the run has none of that name.
         """
-        with self._answering():
-            return Path(self.client.download_artifacts(run_id, name))
+        return Path(self.client.download_artifacts(run_id, name))
 
     def _create(
         self,
@@ -217,29 +214,26 @@ class Store:
         values = {**spec.to_dict(), "data": data, "scenario": find_scenario(spec.evaluation).name}
         values["parameters"] = parameters
         del values["dataset"]
-        with self._answering():
-            run = self.client.create_run(
-                self._experiment(experiment_name(spec, data)),
-                start_time=_milliseconds(start_time),
-                run_name=spec.name,
-                tags=tags,
-            )
-            params = [Param(key, str(value)) for key, value in values.items()]
-            self.client.log_batch(run.info.run_id, params=params)
+        run = self.client.create_run(
+            self._experiment(experiment_name(spec, data)),
+            start_time=_milliseconds(start_time),
+            run_name=spec.name,
+            tags=tags,
+        )
+        params = [Param(key, str(value)) for key, value in values.items()]
+        self.client.log_batch(run.info.run_id, params=params)
         return str(run.info.run_id)
 
     def _experiment(self, name: str) -> str:
         """The id of an experiment, made if need be; another process may make it first."""
         if name in self._experiments:
             return self._experiments[name]
-        from mlflow.exceptions import MlflowException
-
         found = self.client.get_experiment_by_name(name)
         if found is None:
             location = (self._sqlite_file.parent / "artifacts").as_uri() if self._sqlite_file else None
             # Without this tag the UI opens on its pages for language models instead of on the runs.
             tags = {"mlflow.experimentKind": "custom_model_development"}
-            with contextlib.suppress(MlflowException):
+            with contextlib.suppress(TrackingError):
                 self.client.create_experiment(name, artifact_location=location, tags=tags)
             found = self.client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":
@@ -259,18 +253,17 @@ class Store:
 
     def _finished(self) -> Iterator[Run]:
         """All finished runs of this benchmark, latest first."""
-        with self._answering():
-            experiments = [
-                experiment.experiment_id
-                for experiment in _pages(self.client.search_experiments, filter_string=f"name LIKE '{FAMILY}/%'")
-            ]
-            if experiments:
-                yield from _pages(
-                    self.client.search_runs,
-                    experiment_ids=experiments,
-                    filter_string="attributes.status = 'FINISHED'",
-                    order_by=["end_time DESC"],
-                )
+        experiments = [
+            experiment.experiment_id
+            for experiment in _pages(self.client.search_experiments, filter_string=f"name LIKE '{FAMILY}/%'")
+        ]
+        if experiments:
+            yield from _pages(
+                self.client.search_runs,
+                experiment_ids=experiments,
+                filter_string="attributes.status = 'FINISHED'",
+                order_by=["end_time DESC"],
+            )
 
     def _terminate(self, run_id: str, status: str, end_time: float) -> None:
         self.client.set_terminated(run_id, status, _milliseconds(end_time))
@@ -280,17 +273,34 @@ class Store:
         path = self.uri.removeprefix("sqlite:///")
         return Path(path).absolute() if path != self.uri and path else None
 
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Turn every way in which a store can fail into one line."""
-        try:
-            yield
-        except SiconvnetError:
+
+class _Client:
+    """MLflow's client, with every failure of the store as one line."""
+
+    def __init__(self, client: MlflowClient, uri: str):
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        @functools.wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with _answering(self._uri), uninterrupted():
+                return method(*arguments, **named)
+
+        return call
+
+
+@contextlib.contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except SiconvnetError:
+        raise
+    except Exception as error:
+        if not _from_store(error):
             raise
-        except Exception as error:
-            if not _from_store(error):
-                raise
-            raise TrackingError(f"the MLflow store {shown(self.uri)} failed: {_reason(error)}") from error
+        raise TrackingError(f"the MLflow store {shown(uri)} failed: {_reason(error)}") from error
 
 
 class LiveRun(Observer):
@@ -309,7 +319,8 @@ class LiveRun(Observer):
         self.error: TrackingError | None = None
 
     def started(self, started: Started) -> None:
-        self.run_id = self.store.start(started)
+        with uninterrupted():
+            self.run_id = self.store.start(started)
 
     def epoch(self, epoch: Epoch) -> None:
         self._try(lambda run_id: self.store.log_epoch(run_id, epoch))
@@ -323,7 +334,8 @@ class LiveRun(Observer):
     def _try(self, log: Any) -> None:
         if self.run_id is not None and self.error is None:
             try:
-                log(self.run_id)
+                with uninterrupted():
+                    log(self.run_id)
             except TrackingError as error:
                 self.error = error
 
@@ -394,13 +406,27 @@ def _alone(database: Path | None) -> Iterator[None]:
         yield
 
 
+def _probe(database: Path | None) -> None:
+    """Raise at once what MLflow would raise after trying a hopeless SQLite file for minutes."""
+    import sqlite3
+    from urllib.parse import quote
+
+    if database is not None and database.exists():
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=20)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
+
+
 def _from_store(error: Exception) -> bool:
+    import sqlite3
+
     import requests
     import sqlalchemy.exc
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
 
-    kinds = (MlflowException, CommandError, sqlalchemy.exc.SQLAlchemyError, requests.RequestException, OSError)
+    databases = (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, CommandError)
+    kinds = (MlflowException, *databases, requests.RequestException, OSError)
     return isinstance(error, kinds)
 
 
