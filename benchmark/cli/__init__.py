@@ -10,19 +10,17 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from siconvnet import __version__
-from siconvnet.errors import InvalidArgument, SiconvnetError
+from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 #: Heading of `benchmark --help` -> command -> where it is.
 SECTIONS = {
     "Train": {
         "run": "benchmark.cli.run:run",
-        "sweep": "benchmark.cli.sweep:sweep",
-        "status": "benchmark.cli.status:status",
+        "mnist-scale": "benchmark.cli.mnist_scale:mnist_scale",
         "ingest": "benchmark.cli.ingest:ingest",
     },
     "Results": {
@@ -41,12 +39,7 @@ SECTIONS = {
         "speed": "benchmark.cli.speed:speed",
     },
 }
-COMMANDS = {
-    name: target
-    for section in SECTIONS.values()
-    for name, target in section.items()
-    if (Path(__file__).parent / f"{target.partition(':')[0].rpartition('.')[2]}.py").exists()
-}
+COMMANDS = {name: target for section in SECTIONS.values() for name, target in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -66,8 +59,6 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from siconvnet.errors import UnknownName
-
             raise UnknownName("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -79,7 +70,7 @@ class LazyGroup(click.Group):
                     [
                         (name.ljust(width), command.get_short_help_str(limit=90))
                         for name in commands
-                        if name in COMMANDS and (command := self.get_command(ctx, name)) and not command.hidden
+                        if (command := self.get_command(ctx, name)) and not command.hidden
                     ]
                 )
 

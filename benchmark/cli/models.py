@@ -8,6 +8,10 @@ import click
 
 #: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
 _CHANNELS, _CLASSES = 1, 36
+_COLUMNS = (
+    *("name", "family", "paper", "url", "parameters"),
+    *("kernel_size", "interpolation", "stages", "scale_indices"),
+)
 
 
 @click.command()
@@ -30,7 +34,7 @@ def models(pattern: str, kind: str) -> None:
         import csv
         import sys
 
-        writer = csv.DictWriter(sys.stdout, list(rows[0]))
+        writer = csv.DictWriter(sys.stdout, _COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     else:
@@ -40,8 +44,12 @@ def models(pattern: str, kind: str) -> None:
 def _row(name: str) -> dict[str, Any]:
     import siconvnet
 
-    info = siconvnet.model_info(name)
-    model = siconvnet.create_model(name, num_channels=_CHANNELS, num_classes=_CLASSES)
+    try:
+        info = siconvnet.model_info(name)
+        model = siconvnet.create_model(name, num_channels=_CHANNELS, num_classes=_CLASSES)
+    except Exception as error:
+        # A method that cannot be built, of a plug-in perhaps, must not hide the others.
+        return {**dict.fromkeys(_COLUMNS), "name": name, "paper": f"fails: {' '.join(str(error).split())}"}
     return {
         "name": name,
         "family": info.family,
@@ -69,8 +77,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         flags = (row["kernel_size"], row["interpolation"], row["stages"], row["scale_indices"])
         paper = f"[link={row['url']}]{row['paper']}[/link]" if row["url"] else row["paper"]
-        name, family, parameters = row["name"], row["family"], f"{row['parameters']:,}"
-        table.add_row(name, family, paper, parameters, *("yes" if flag else "[dim]-[/]" for flag in flags))
+        parameters = f"{row['parameters']:,}" if row["parameters"] else ""
+        table.add_row(
+            row["name"], row["family"], paper, parameters, *("yes" if flag else "[dim]-[/]" for flag in flags)
+        )
     if not console.is_terminal:
         console.width = 140
     console.print(table)
