@@ -1,0 +1,380 @@
+"""The command `benchmark` as a person meets it: one line for a mistake, a table for a result."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.cli import COMMANDS, SECTIONS, cli, main
+from benchmark.records import find
+from benchmark.spec import RunSpec
+from benchmark.tracking import Store
+
+Capture = pytest.CaptureFixture[str]
+SCRIPT = Path(sys.executable).parent / "benchmark"
+
+
+def run(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def quick(spec: RunSpec, **changes: str) -> list[str]:
+    """The options of a run of seconds."""
+    options = {
+        "--model": "standard",
+        "--dataset": spec.dataset,
+        "--evaluation": "2",
+        "--kernel-size": "3",
+        "--epochs": "2",
+        "--device": "cpu",
+    }
+    return ["run", *(part for pair in {**options, **changes}.items() for part in pair)]
+
+
+def test_every_listed_command_loads_and_helps(capsys: Capture) -> None:
+    code, out, err = run(capsys, "--help")
+    assert (code, err) == (0, "")
+    assert all(heading in out for heading in SECTIONS)
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", out, re.M)
+        code, text, err = run(capsys, name, "--help")
+        assert (code, err) == (0, "")
+        assert "Usage:" in text
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from benchmark.cli import main; main(['--help']); "
+        "heavy = {'torch', 'mlflow', 'pandas', 'numpy', 'matplotlib', 'skimage', 'scipy', 'rich'}; "
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([SCRIPT, "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.3
+
+
+def test_version(capsys: Capture) -> None:
+    from siconvnet import __version__
+
+    assert run(capsys, "--version") == (0, f"benchmark, version {__version__}\n", "")
+
+
+def test_run_ends_in_a_table_and_is_not_repeated(capsys: Capture, spec: RunSpec, database: Path) -> None:
+    line = [*quick(spec), "--tracking-uri", str(database)]
+    code, out, err = run(capsys, *line)
+    assert (code, err) == (0, "")
+    assert len(re.findall(r"^epoch +\d+/2  train .* val .* best .* patience .* left ", out, re.M)) == 2
+    for row in ("test accuracy", "sizes 17-32", "sizes 33-48", "sizes 49-64", "best validation", "time per epoch"):
+        assert re.search(rf"^ *{row} +[\d.]+ ", out, re.M), row
+    assert re.search(r"sizes 33-48 .*seen in training", out)
+    run_id = re.search(r"MLflow run (\w{32})", out)
+    assert run_id is not None
+    assert Store(str(database)).client.get_run(run_id[1]).info.status == "FINISHED"
+
+    code, again, err = run(capsys, *line)
+    assert (code, err) == (0, "")
+    assert f"finished before: MLflow run {run_id[1]}" in again
+    assert not re.search(r"^epoch ", again, re.M)
+    code, forced, err = run(capsys, *line, "--force", "--quiet")
+    assert "finished before" not in forced
+    assert not re.search(r"^epoch ", forced, re.M)
+
+
+def test_records_and_back(capsys: Capture, spec: RunSpec, database: Path, tmp_path: Path) -> None:
+    root = tmp_path / "records"
+    code, out, _ = run(capsys, *quick(spec), "--records", str(root))
+    assert code == 0
+    assert f"benchmark ingest {root}" in out
+    assert "finished before" in run(capsys, *quick(spec), "--records", str(root))[1]
+    assert len(find(root)) == 1
+    code, out, err = run(capsys, "ingest", str(root), "--tracking-uri", str(database))
+    assert (code, err) == (0, "")
+    assert "1 logged, 0 there already, 0 broken" in out
+    assert find(root) == []
+
+
+def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture) -> None:
+    from rich.console import Console
+
+    from benchmark.summary import incomparable, render
+
+    metrics = {"test_acc": 35.0, "acc_17_32": 20.0, "acc_33_48": 99.0, "acc_49_64": 50.0}
+    metrics |= {"best_acc": 99.0, "best_epoch": 3, "epochs": 13, "avg_time": 1.0, "run_time": 13.0}
+    texts = []
+    for spec in (RunSpec("standard", "emoji", 2), RunSpec("standard", "emoji", 2, lr=0.01, max_epochs=5)):
+        console = Console(width=120, record=True, file=io.StringIO())
+        console.print(render(spec, metrics))
+        texts.append(console.export_text())
+    assert "39.11 ± 3.67 %" in texts[0]
+    assert "1.1 std below the mean" in texts[0]
+    assert "not compared" not in texts[0]
+    assert "max epochs 5 instead of 200; learning rate 0.01 instead of 0.001" in texts[1]
+    assert " std below" not in texts[1]
+    assert incomparable(RunSpec("sesn", "emoji", 2), None) == "nothing published for this cell"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--model": "pixel_pol"}, "Did you mean 'pixel_pool'"),
+        ({"--dataset": "emojy"}, "Did you mean 'emoji'"),
+        ({"--evaluation": "7"}, "unknown evaluation '7'"),
+        ({"--evaluation": "Mid2Rset"}, "Did you mean 'Mid2Rest'"),
+        ({"--interpolation": "bilinaer"}, "Did you mean 'bilinear'"),
+        ({"--kernel-size": "4"}, "odd"),
+        ({"--kernel-size": "33"}, "at most 31"),
+        ({"--kernel-size": "seven"}, "--kernel-size"),
+        ({"--interpolation": "area"}, "does not use the interpolation"),
+        ({"--lr": "0"}, "above 0"),
+        ({"--lr": "nan"}, "above 0"),
+        ({"--lr": "fast"}, "--lr"),
+        ({"--seed": "-1"}, "seed -1"),
+        ({"--epochs": "0"}, "at least 1"),
+        ({"--device": "gpu"}, "unknown device 'gpu'"),
+        ({"--tracking-uri": "ftp://host"}, "not accepted"),
+        ({"--records": "r", "--tracking-uri": "x.db"}, "exclude each other"),
+        ({"--tracing-uri": "x"}, "--tracking-uri"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_two(
+    changes: dict[str, str], message: str, capsys: Capture, spec: RunSpec, tmp_path: Path
+) -> None:
+    code, out, err = run(capsys, *quick(spec, **changes))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [(["rum"], "Did you mean 'run'"), (["run"], "--model"), (["models", "*pol"], "unknown model"), (["ingest"], "DIR")],
+)
+def test_wrong_commands(line: list[str], message: str, capsys: Capture) -> None:
+    code, out, err = run(capsys, *line)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def few_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def no_zip(path: Path, _: dict[str, np.ndarray]) -> None:
+    path.write_bytes(b"PK but no zip")
+
+
+def saved(**changes: object) -> Callable[[Path, dict[str, np.ndarray]], None]:
+    def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+        changed = {**arrays, **{k: v(arrays) if callable(v) else v for k, v in changes.items()}}
+        np.savez(path, **{key: value for key, value in changed.items() if value is not None})
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        no_zip,
+        saved(lbls=None),
+        saved(imgs=lambda arrays: arrays["imgs"][:, :40]),
+        saved(lbldata=np.array([object()] * 4, dtype=object)),
+        saved(lbls=lambda arrays: arrays["lbls"] + 1),
+    ],
+    ids=["no npz", "missing key", "wrong shape", "object array", "label out of range"],
+)
+def test_broken_data_is_one_line_and_code_one(
+    damage: Callable[[Path, dict[str, np.ndarray]], None], capsys: Capture, spec: RunSpec, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.npz"
+    damage(path, few_arrays(Path(spec.dataset)))
+    code, out, err = run(capsys, *quick(spec, **{"--dataset": str(path), "--records": str(tmp_path / "records")}))
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "damaged" in err
+    assert not (tmp_path / "records").exists()
+
+
+def test_data_that_is_not_there(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
+    code, out, err = run(capsys, "run", "-m", "standard", "-d", "aerial", "-e", "2", "--records", str(tmp_path / "r"))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "zenodo" in err
+
+
+def test_cuda_without_cuda(capsys: Capture, spec: RunSpec) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    code, out, err = run(capsys, *quick(spec, **{"--device": "cuda"}))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "no CUDA device here" in err
+
+
+@pytest.mark.parametrize("place", ["under a file", "a folder", "full"])
+def test_store_that_cannot_be_written(place: str, capsys: Capture, spec: RunSpec, tmp_path: Path) -> None:
+    start = time.perf_counter()
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.db").mkdir()
+    paths = {"under a file": tmp_path / "file" / "x.db", "a folder": tmp_path / "folder.db", "full": "/dev/full/x.db"}
+    code, out, err = run(capsys, *quick(spec, **{"--tracking-uri": str(paths[place])}))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "the MLflow store" in err
+    assert time.perf_counter() - start < 20  # left alone, MLflow tries again for minutes
+
+
+def test_store_on_a_full_disk(
+    spec: RunSpec, tmp_path: Path, python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    # A limit on file sizes makes SQLite fail as a full disk does, in the middle of its migration.
+    code = """
+import resource, sys
+from benchmark.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2)
+sys.exit(main(sys.argv[1:]))
+"""
+    done = python(code, *quick(spec, **{"--tracking-uri": str(tmp_path / "mlflow.db")}))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "the MLflow store" in done.stderr
+
+
+def test_store_that_fills_up_keeps_the_run_as_a_record(
+    spec: RunSpec, database: Path, python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    code = """
+import resource, sys
+from benchmark import tracking
+from benchmark.cli import main
+start = tracking.LiveRun.started
+def fill_up_then(self, started):
+    start(self, started)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2)
+tracking.LiveRun.started = fill_up_then
+sys.exit(main(sys.argv[1:]))
+"""
+    done = python(code, *quick(spec, **{"--tracking-uri": str(database)}))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    kept = re.search(r"benchmark ingest (\S+) logs it later", done.stderr)
+    assert kept is not None
+    assert "test accuracy" in done.stdout
+    assert main(["ingest", kept[1], "--tracking-uri", str(database)]) == 0
+    assert Store(str(database)).runs(shortened=True).shape[0] == 1
+
+
+def test_loss_that_is_no_number(capsys: Capture, spec: RunSpec, database: Path) -> None:
+    code, _, err = run(capsys, *quick(spec, **{"--lr": "1e30", "--tracking-uri": str(database)}))
+    assert (code, err.count("\n")) == (1, 1)
+    assert "loss became" in err
+
+
+def test_debug_shows_the_traceback(spec: RunSpec) -> None:
+    with pytest.raises(Exception, match="unknown model"):
+        main([*quick(spec, **{"--model": "x"}), "--debug"])
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_is_killed_cleanly(sent: signal.Signals, spec: RunSpec, database: Path) -> None:
+    line = quick(spec, **{"--epochs": "100000", "--patience": "100000", "--tracking-uri": str(database)})
+    process = subprocess.Popen([SCRIPT, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("epoch"):
+        assert process.poll() is None
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    # The line break in front ends the line on which a terminal shows ^C.
+    assert (process.returncode, err) == (130, "\ninterrupted\n")
+    store = Store(str(database))
+    experiments = [experiment.experiment_id for experiment in store.client.search_experiments()]
+    (only,) = store.client.search_runs(experiments)
+    assert only.info.status == "KILLED"
+    assert only.data.tags["reason"] == "interrupted"
+
+
+def test_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        f"{SCRIPT} models --format json | head -1", shell=True, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_original_entry_point(spec: RunSpec, tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "train.py"
+    line = f"--model standard --data {spec.dataset} --evaluation 2 --kernel-size 3 --interpolation bicubic --lr 1e-3"
+    root = tmp_path / "records"
+    command = [sys.executable, str(script), *line.split(), "--seed", "1", "--epochs", "1", "--records", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(find(root)) == 1
+
+
+def test_models_lists_every_registered_method(capsys: Capture) -> None:
+    import csv
+    import json
+
+    import siconvnet
+
+    code, out, _ = run(capsys, "models")
+    assert code == 0
+    assert all(re.search(rf"^ ?{name} ", out, re.M) for name in siconvnet.list_models())
+    rows = json.loads(run(capsys, "models", "--format", "json")[1])
+    assert [row["name"] for row in rows] == siconvnet.list_models()
+    counts = {row["name"]: row["parameters"] for row in rows}
+    assert (counts["standard"], counts["conv3d"], counts["spatial_transform"], counts["xu"]) == (
+        27_108,
+        177_636,
+        95_242,
+        27_060,
+    )
+    table = list(csv.DictReader(run(capsys, "models", "*pool", "--format", "csv")[1].splitlines()))
+    assert [row["name"] for row in table] == ["pixel_pool", "slice_pool", "energy_pool"]
+
+
+def test_pages_of_the_store_open_and_close(database: Path) -> None:
+    import urllib.request
+
+    process = subprocess.Popen(
+        [SCRIPT, "ui", "--tracking-uri", str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        address = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert address is not None
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(address[0] + "/health", timeout=60) as answer:
+            assert answer.status == 200
+        taken = subprocess.run(
+            [SCRIPT, "ui", "--tracking-uri", str(database), "--port", address[1]], capture_output=True, text=True
+        )
+        assert (taken.returncode, taken.stderr.count("\n")) == (1, 1)
+        assert f"port {address[1]} is taken" in taken.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_group_has_no_command_but_the_listed() -> None:
+    import click
+
+    assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
