@@ -1,0 +1,168 @@
+"""How long a method takes, computed plainly and by the fast paths: the same model, the same process, in turn.
+
+The plain way is the papers': `interpolate` and `conv2d` for each scale, autograd through all of it. Both ways give the
+same numbers, which the tests show; here only time and memory are looked at. Machines that are shared drift, so the two
+ways alternate and what counts is their ratio.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+PASSES = ("step", "forward")
+"""A training step (forward, loss, backward, Adam), and inference alone."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What repeated measurements of one way came to.
+
+    Attributes:
+        milliseconds: one a repeat.
+        peak_mb: the most memory that one repeat held in tensors beyond what was held before it, in MiB.
+    """
+
+    milliseconds: tuple[float, ...]
+    peak_mb: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
+
+
+def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> Iterator[dict[str, Any]]:
+    """Time one model: a row for each of `PASSES`, in the columns of the speed table.
+
+    The images are real (STIR emoji, as large as they come), one warm-up of each way is not counted.
+    """
+    import torch
+
+    from benchmark import environment
+    from siconvnet import functional
+
+    ways: dict[str, Callable[[], AbstractContextManager[None]]] = {
+        "plain": functional.plain_math,
+        "fast": contextlib.nullcontext,
+    }
+    for name, work in _work(model, device, batch_size).items():
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        peaks: dict[str, float] = {}
+        for way, context in ways.items():
+            with context():
+                work()
+                peaks[way] = _peak(work, device)
+        for _ in range(repeats):
+            for way, context in ways.items():
+                with context():
+                    times[way].append(_milliseconds(work, device))
+        plain, fast = (Sample(tuple(times[way]), peaks[way]) for way in ways)
+        yield {
+            "model": model,
+            "pass": name,
+            "device": device.type,
+            "batch_size": batch_size,
+            "threads": torch.get_num_threads(),
+            "repeats": repeats,
+            **_columns("plain", plain),
+            **_columns("fast", fast),
+            "ratio": round(plain.median / fast.median, 2),
+            "plain_peak_mb": plain.peak_mb,
+            "fast_peak_mb": fast.peak_mb,
+            "machine": environment.describe(device)["device_name"],
+            "torch": torch.__version__,
+        }
+
+
+def _columns(way: str, sample: Sample) -> dict[str, float]:
+    values = {"median": sample.median, "min": min(sample.milliseconds), "max": max(sample.milliseconds)}
+    return {f"{way}_ms_{part}": round(value, 2) for part, value in values.items()}
+
+
+def _work(model: str, device: torch.device, batch_size: int) -> dict[str, Callable[[], None]]:
+    import torch
+    import torch.nn.functional as F
+
+    import siconvnet
+    from benchmark.training import seed_everything
+    from siconvnet.datasets import load_dataset
+
+    data = load_dataset("emoji")
+    subset = data.select("train", range(64, 16, -1))
+    rows = torch.arange(batch_size) % len(subset.labels)
+    images, labels = (torch.from_numpy(array)[rows].to(device) for array in (subset.images, subset.labels))
+    seed_everything(1)
+    net = siconvnet.create_model(model, num_channels=data.num_channels, num_classes=data.num_classes).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(net(images), labels).backward()
+        optimizer.step()
+
+    def forward() -> None:
+        with torch.no_grad():
+            net(images)
+
+    return dict(zip(PASSES, (step, forward), strict=True))
+
+
+def _milliseconds(work: Callable[[], None], device: torch.device) -> float:
+    import torch
+
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+    began = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - began)
+
+
+def _peak(work: Callable[[], None], device: torch.device) -> float:
+    """MiB of tensors that `work` held at most, beyond what was held when it began."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        torch.cuda.synchronize(device)
+        return round((torch.cuda.max_memory_allocated(device) - before) / 2**20, 1)
+    # What the system sees of a process does not tell: the allocator keeps what was freed. The profiler sees tensors.
+    with _muted(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        work()
+    changes = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    held = itertools.accumulate(event.nbytes() for event in changes)
+    return round(max(held, default=0) / 2**20, 1)
+
+
+@contextlib.contextmanager
+def _muted() -> Iterator[None]:
+    """Keep the profiler's own messages, which its compiled part writes to descriptor 2, off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
