@@ -6,10 +6,12 @@ Ctrl-C. `--debug`, anywhere on the line, shows the traceback instead.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -30,6 +32,10 @@ SECTIONS = {
         "plot": "benchmark.cli.plot:plot",
         "export": "benchmark.cli.export:export",
         "ui": "benchmark.cli.ui:ui",
+    },
+    "A method of your own": {
+        "new-method": "benchmark.cli.new_method:new_method",
+        "check": "benchmark.cli.check:check",
     },
     "What there is": {
         "models": "benchmark.cli.models:models",
@@ -89,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code. Entry point of the console script and of `scripts/`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    _import_from_here()
     try:
         code = cli.main([a for a in arguments if a != "--debug"], prog_name="benchmark", standalone_mode=False)
         sys.stdout.flush()
@@ -106,6 +113,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, line = explain(error)
         click.echo(f"error: {line}", err=True)
         return code
+
+
+def _import_from_here() -> None:
+    """Let modules of this folder be named, as in --model my_net:MyNet; a console script does not look here.
+
+    The folder comes last, so that no file that happens to lie in it takes the place of an installed module.
+    """
+    with contextlib.suppress(FileNotFoundError):  # the folder was removed
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)
 
 
 def explain(error: Exception) -> tuple[int, str]:
