@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from siconvnet.bases import list_bases
-from siconvnet.errors import InvalidArgument
+from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+NAMES = ["disco", *list_bases()]
+
+
 @click.command(short_help="Build a steerable basis and show its equivariance error.")
-@click.argument("name", metavar=f"[{'|'.join(['disco', *list_bases()])}]")
+@click.argument("name")
 @click.option("--size", default=15, show_default=True, help="Side of the kernel in pixels, odd.")
 @click.option(
     "--effective-size", default=7, show_default=True, help="Side of the ordinary kernel with as many weights."
@@ -26,15 +29,18 @@ if TYPE_CHECKING:
 def basis(name: str, size: int, effective_size: int, scales: str, options: tuple[str, ...]) -> None:
     """Build the basis NAME and show its equivariance error beside the plain choices.
 
-    The error of a pair of scales is the share of the signal, over random images and random kernels of the basis,
-    by which "convolve, then downscale" differs from "downscale, then convolve". `disco` is the solved delta basis
-    that disco_a and disco_b mix; it is solved once and kept.
+    NAME is disco, hermite_a, hermite_b, disco_a, disco_b, bspline, fourier_bessel or lr_harmonics. The error
+    of a pair of scales is the share of the signal, over random images and random kernels of the basis, by
+    which "convolve, then downscale" differs from "downscale, then convolve". `disco` is the solved delta
+    basis that disco_a and disco_b mix; it is solved once and kept.
     """
     from siconvnet.bases import make_basis
     from siconvnet.bases.common import ranks
     from siconvnet.bases.dilation import MODES, dilated_basis
     from siconvnet.bases.disco import delta_basis
 
+    if name not in NAMES:
+        raise UnknownName("basis", name, NAMES)
     numbers = _numbers(scales)
     extra = dict(_option(text) for text in options)
     if name == "disco":

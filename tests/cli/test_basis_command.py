@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from benchmark.cli.basis import basis
+from benchmark.cli.basis import NAMES, basis
 from siconvnet.errors import InvalidArgument, UnknownName
 
 
@@ -52,5 +53,10 @@ def test_refuses(tmp_path, arguments, message):
 
 
 def test_unknown_basis(tmp_path):
-    with pytest.raises(UnknownName, match="Did you mean"):
-        run(tmp_path, "hermite_c")
+    with pytest.raises(UnknownName, match="Did you mean 'disco'"):
+        run(tmp_path, "disko")
+
+
+def test_help_names_every_basis():
+    text = " ".join(basis.get_help(click.Context(basis)).split())
+    assert all(name in text for name in NAMES)
