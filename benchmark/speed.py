@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 PASSES = ("step", "forward")
@@ -84,6 +85,24 @@ def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> 
             "machine": environment.describe(device)["device_name"],
             "torch": torch.__version__,
         }
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The speed table for a document: one row a model, training step and inference side by side."""
+    lines = [
+        "| model | plain step, ms | fast step, ms | ratio | plain inference, ms | fast inference, ms | ratio "
+        "| plain MiB | fast MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for model, rows in table.groupby("model", sort=False):
+        step, forward = (rows[rows["pass"] == name].iloc[0] for name in PASSES)
+        times = [
+            f"{row['plain_ms_median']:,.0f} | {row['fast_ms_median']:,.0f} | **{row['ratio']:.1f}**"
+            for row in (step, forward)
+        ]
+        memory = f"{step['plain_peak_mb']:,.0f} | {step['fast_peak_mb']:,.0f}"
+        lines.append(f"| {model} | {times[0]} | {times[1]} | {memory} |")
+    return "\n".join(lines) + "\n"
 
 
 def _columns(way: str, sample: Sample) -> dict[str, float]:
