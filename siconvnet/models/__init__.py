@@ -44,6 +44,7 @@ _BUILTIN = {
     "xu": "siconvnet.models.xu",
     "kanazawa": "siconvnet.models.kanazawa",
     "hermite": "siconvnet.models.hermite",
+    "disco": "siconvnet.models.disco",
     "sesn": "siconvnet.models.sesn",
     "sacnn_s_mp": "siconvnet.models.sacnn",
     "sacnn_s_at": "siconvnet.models.sacnn",
