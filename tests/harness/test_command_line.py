@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -61,11 +62,13 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "[]\n")
+    # Processor time, so that a busy machine does not fail it; the least of five, so that a cold cache does not.
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([SCRIPT, "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3
 
 
@@ -293,15 +296,29 @@ def test_debug_shows_the_traceback(spec: RunSpec) -> None:
         main([*quick(spec, **{"--model": "x"}), "--debug"])
 
 
+def listening(line: list[str]) -> subprocess.Popen[str]:
+    """The console script, open to Ctrl-C also where whoever runs these tests is not, as behind `&`."""
+
+    def listen() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    return subprocess.Popen(
+        [SCRIPT, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    )
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_is_killed_cleanly(sent: signal.Signals, spec: RunSpec, database: Path) -> None:
     line = quick(spec, **{"--epochs": "100000", "--patience": "100000", "--tracking-uri": str(database)})
-    process = subprocess.Popen([SCRIPT, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = listening(line)
     assert process.stdout is not None
-    while not process.stdout.readline().startswith("epoch"):
-        assert process.poll() is None
-    process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
+    try:
+        while not (said := process.stdout.readline()).startswith("epoch"):
+            assert said, process.communicate()[1]
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=180)
+    finally:
+        process.kill()
     # The line break in front ends the line on which a terminal shows ^C.
     assert (process.returncode, err) == (130, "\ninterrupted\n")
     store = Store(str(database))
@@ -353,9 +370,7 @@ def test_models_lists_every_registered_method(capsys: Capture) -> None:
 def test_pages_of_the_store_open_and_close(database: Path) -> None:
     import urllib.request
 
-    process = subprocess.Popen(
-        [SCRIPT, "ui", "--tracking-uri", str(database)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = listening(["ui", "--tracking-uri", str(database)])
     assert process.stdout is not None
     try:
         address = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
