@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from benchmark.frames import CELL, SCALE_COLUMNS, aggregate_scales
 from benchmark.plots import IndexMaps
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 BY_SCALE = "accuracy_by_scale"
 FOLDER = "evaluation"
+WEIGHTS = "model.safetensors"
 PARTS = ("generalization", "equivariance", "indices")
 OBJECT = 33
 """Whose index maps are kept whole: the icon of the paper's figure, or the last object of a smaller dataset."""
@@ -169,17 +171,17 @@ def _mean(values: np.ndarray) -> float:
         return float(np.nanmean(values))
 
 
-def load_model(store: Store, run: Mapping[str, Any], dataset: StirDataset, device: str = "cpu") -> nn.Module:
+def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset, device: str = "cpu") -> nn.Module:
     """The trained model of a row of the run frame.
+
+    Args:
+        place: the store that has its weights, or a folder with `RUN/artifacts/model.safetensors` or `model.pt`.
 
     Raises:
         SiconvnetError: the run has no weights, or they are of another version of the model.
     """
-    from safetensors.torch import load_file
-
     from siconvnet.models import create_model
 
-    weights = store.artifact(run["run_id"], "model.safetensors")
     model = create_model(
         run["model"],
         num_channels=dataset.num_channels,
@@ -187,12 +189,30 @@ def load_model(store: Store, run: Mapping[str, Any], dataset: StirDataset, devic
         kernel_size=int(run["kernel_size"]),
         interpolation=run["interpolation"],
     )
+    path = _in_folder(place, run["run_id"]) if isinstance(place, Path) else place.artifact(run["run_id"], WEIGHTS)
     try:
-        model.load_state_dict(load_file(weights))
-    except (RuntimeError, OSError) as error:
+        model.load_state_dict(_weights(path))
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise SiconvnetError(f"the weights of run {run['run_id']} are not of this {run['model']}: {first}") from None
     return model.to(device).eval()
+
+
+def _in_folder(folder: Path, run_id: str) -> Path:
+    candidates = [folder / run_id / "artifacts" / name for name in (WEIGHTS, "model.pt")]
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        raise SiconvnetError(f"no weights of run {run_id}: neither {candidates[0]} nor {candidates[1].name} is there.")
+    return found[0]
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) -> None:

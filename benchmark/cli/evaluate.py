@@ -51,6 +51,8 @@ def evaluate(
     where = str(find_device(device))
     store = Store(tracking_uri)
     runs = options.chosen(store.runs(), models, datasets, evaluations)
+    # A data file is known in the store by its content's key; only who names it can say where it is.
+    places = {options.dataset_key(name): name for name in datasets}
     loaded, failed = {}, 0
     for run in runs.sort_values(["dataset", "model", "evaluation", "seed"]).to_dict("records"):
         name = f"{run['model']} {run['dataset']} {run['evaluation']} seed {run['seed']}"
@@ -62,7 +64,7 @@ def evaluate(
         start = time.perf_counter()
         try:
             if run["dataset"] not in loaded:
-                loaded[run["dataset"]] = load_dataset(run["dataset"])
+                loaded[run["dataset"]] = load_dataset(places.get(run["dataset"], run["dataset"]))
             dataset = loaded[run["dataset"]]
             model = load_model(store, run, dataset, where)
             found = measure(

@@ -35,7 +35,7 @@ class NoRuns(SiconvnetError):
 def chosen(
     runs: pd.DataFrame, models: tuple[str, ...], datasets: tuple[str, ...], evaluations: tuple[str, ...]
 ) -> pd.DataFrame:
-    """The rows of these models, datasets and scenarios; an empty tuple asks for all.
+    """The rows of these models, datasets (or data files) and scenarios; an empty tuple asks for all.
 
     Raises:
         UnknownName: a scenario that does not exist, or a model or dataset that neither exists nor has runs.
@@ -46,6 +46,7 @@ def chosen(
     from siconvnet.datasets import list_datasets
     from siconvnet.errors import UnknownName
 
+    datasets = tuple(dataset_key(name) for name in datasets)
     for kind, asked, listed in (("model", models, list_models()), ("dataset", datasets, list_datasets())):
         known = {*listed, *runs[kind]}
         for name in asked:
@@ -58,3 +59,10 @@ def chosen(
     if runs.empty:
         raise NoRuns("no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.")
     return runs
+
+
+def dataset_key(name: str) -> str:
+    """What results call a dataset that a user names, or the data file that a user gives."""
+    from benchmark.spec import RunSpec
+
+    return RunSpec("standard", name, 1).dataset_key

@@ -1,0 +1,101 @@
+"""The files that the original repository's evaluation script writes, so that its plot scripts find them.
+
+`generalization_{data}.csv` (accuracy by scale as fractions, a row a run), and for each run `eval/{run_id}/errors.npz`
+(stage1, stage2: [classes, instances, 6]) and `eval/{run_id}/indices.npz` (pool1, pool2: winning scale of every test
+image, scales in ascending order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.frames import SCALES
+from siconvnet.metrics import NotMeasurable
+from siconvnet.models import model_info
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from siconvnet.datasets import StirDataset
+
+Loader = Callable[[Mapping[str, Any]], "nn.Module"]
+
+
+def write_files(
+    runs: Iterable[Mapping[str, Any]],
+    load: Loader,
+    dataset: StirDataset,
+    name: str,
+    out: Path,
+    *,
+    generalization: bool = False,
+    equivariance: bool = False,
+    index_correlation: bool = False,
+    published_input_range: bool = False,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Measure `runs` and write the files under `out`.
+
+    Args:
+        runs: rows of the run frame, all of one dataset.
+        load: gives the trained model of a row.
+        name: of the dataset, for the file's name.
+        report: told of each file written, and why one is not.
+    """
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        model, info = load(run), model_info(run["model"])
+        folder = out / "eval" / run["run_id"]
+        if generalization:
+            rows.append([run["model"], name, int(run["evaluation"]), *_fractions(model, dataset)])
+        jobs: dict[str, Callable[[], dict[str, np.ndarray]]] = {}
+        if equivariance:
+            jobs["errors.npz"] = partial(_errors, model, dataset, info.stages, published_input_range)
+        if index_correlation:
+            jobs["indices.npz"] = partial(_indices, model, dataset, info.scale_pools)
+        for file, measure in jobs.items():
+            try:
+                arrays = measure()
+            except NotMeasurable as reason:
+                report(f"{run['model']} {run['run_id']}: no {file}: {reason}")
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(folder / file, allow_pickle=False, **arrays)
+            report(str(folder / file))
+    if generalization:
+        columns = ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)]
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / f"generalization_{name}.csv"
+        pd.DataFrame(rows, columns=columns).to_csv(path)
+        report(str(path))
+
+
+def _fractions(model: nn.Module, dataset: StirDataset) -> list[float]:
+    from siconvnet.metrics.generalization import accuracy_by_scale, predict
+
+    subset = dataset.select("test", SCALES)
+    found = accuracy_by_scale(predict(model, subset.images), subset.labels, subset.scales)
+    return [found[scale] / 100 for scale in SCALES]
+
+
+def _errors(
+    model: nn.Module, dataset: StirDataset, stages: tuple[str, ...], published_input_range: bool
+) -> dict[str, np.ndarray]:
+    from siconvnet.metrics.equivariance import equivariance_errors
+
+    errors = equivariance_errors(model, dataset, stages, published_input_range=published_input_range)
+    return {f"stage{number}": values for number, values in enumerate(errors.values(), 1)}
+
+
+def _indices(model: nn.Module, dataset: StirDataset, pools: tuple[str, ...]) -> dict[str, np.ndarray]:
+    from siconvnet.metrics.indices import scale_indices
+
+    batches = list(scale_indices(model, dataset.select("test", SCALES).images, pools))
+    return {f"pool{number}": np.concatenate([batch[pool] for batch in batches]) for number, pool in enumerate(pools, 1)}

@@ -1,0 +1,69 @@
+"""Measure trained models: the original repository's entry point, flags and files. See also `benchmark evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from benchmark.cli import explain, options
+
+
+@click.command()
+@click.option("--data", required=True, help="emoji, mnist, trafficsign, aerial, or a file in the STIR format (.npz).")
+@click.option("--generalization", is_flag=True, help="Write generalization_DATA.csv: accuracy by scale, a row a run.")
+@click.option("--equivariance", is_flag=True, help="Write eval/RUN/errors.npz.")
+@click.option("--index-correlation", is_flag=True, help="Write eval/RUN/indices.npz.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Only the runs of this export (runs.csv).")
+@click.option("--models", type=click.Path(path_type=Path), help="Folder of RUN/artifacts/model.safetensors or .pt.")
+@click.option("--published-input-range", is_flag=True, help="Feed the equivariance error 0..255, as the original does.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="[default: here]")
+@options.tracking_uri
+def main(
+    data: str,
+    generalization: bool,
+    equivariance: bool,
+    index_correlation: bool,
+    runs: Path | None,
+    models: Path | None,
+    published_input_range: bool,
+    out: Path,
+    tracking_uri: str | None,
+) -> None:
+    """Write the original's evaluation files for finished runs, from MLflow unless --runs and --models say otherwise."""
+    from benchmark.evaluated import load_model
+    from benchmark.frames import read_runs
+    from benchmark.originals import write_files
+    from benchmark.tracking import Store
+    from siconvnet.datasets import load_dataset
+
+    if not (generalization or equivariance or index_correlation):
+        raise click.UsageError("nothing to do; give --generalization, --equivariance or --index-correlation.")
+    if models and not runs:
+        raise click.UsageError("--models needs --runs, which says what the folders hold.")
+    dataset = load_dataset(data)
+    store = None if models else Store(tracking_uri)
+    table = read_runs(runs) if runs else store.runs() if store else None
+    chosen = options.chosen(table, (), (data,), ())
+    write_files(
+        chosen.to_dict("records"),
+        lambda run: load_model(models or store, run, dataset),
+        dataset,
+        options.dataset_key(data),
+        out,
+        generalization=generalization,
+        equivariance=equivariance,
+        index_correlation=index_correlation,
+        published_input_range=published_input_range,
+        report=click.echo,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except Exception as error:
+        code, line = explain(error)
+        click.echo(f"error: {line}", err=True)
+        sys.exit(code)

@@ -1,0 +1,201 @@
+"""evaluate, plot, leaderboard, compare and export on a real store of small runs, and on what is not there."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmark import evaluated, published
+from benchmark.cli import main
+from benchmark.spec import RunSpec
+from benchmark.tracking import Store
+
+
+def stored(database: str, run_id: str) -> Path:
+    """Where a store keeps the weights of a run."""
+    (found,) = Path(database).parent.glob(f"artifacts/{run_id}/artifacts/model.safetensors")
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(database) -> pd.DataFrame:
+    return Store(database).runs()
+
+
+def test_accuracy_by_scale_is_a_metric_whose_step_is_the_scale(database, runs):
+    store = Store(database)
+    table = evaluated.accuracy_by_scale(store, runs)
+    assert len(table) == 4 * 48
+    for run_id, rows in table.groupby("run_id"):
+        with np.load(store.artifact(run_id, "predictions.npz")) as arrays:
+            hit = arrays["predicted"] == arrays["labels"]
+            expected = [100 * hit[arrays["scales"] == scale].mean() for scale in range(17, 65)]
+        assert rows["accuracy"].tolist() == pytest.approx(expected)
+        metrics = store.client.get_run(run_id).data.metrics
+        assert metrics["unseen_acc"] == pytest.approx(metrics["test_acc"])
+
+
+def test_scalars_and_arrays_are_logged(database, runs):
+    store = Store(database)
+    for run in runs.to_dict("records"):
+        metrics = store.client.get_run(run["run_id"]).data.metrics
+        assert 0 < metrics["equivariance_stage2"] < 100
+        assert 0 <= metrics["scale_consistency"] <= 100
+        with np.load(store.artifact(run["run_id"], "evaluation/errors.npz")) as errors:
+            assert errors["stage1"].shape == (4, 1, 6)
+            assert metrics["equivariance_stage2"] == pytest.approx(errors["stage2"][..., [0, 1, 4, 5]].mean())
+        assert ("kernel_consistency_stage2" in metrics) == (run["model"] == "slice_pool")
+
+
+def test_evaluating_again_does_nothing_unless_forced(database, icons, capsys):
+    assert main(["evaluate", "--tracking-uri", database, "-d", str(icons), "-m", "standard"]) == 0
+    assert capsys.readouterr().out.count("evaluated before") == 3
+    forced = ["evaluate", "--tracking-uri", database, "-d", str(icons), "-m", "standard", "--force"]
+    assert main([*forced, "--part", "generalization"]) == 0
+    assert "unseen_acc" in capsys.readouterr().out
+    rows = evaluated.accuracy_by_scale(Store(database), Store(database).runs())
+    assert len(rows) == 4 * 48
+
+
+def test_the_published_input_range_is_kept_apart(database, icons, runs):
+    command = ["evaluate", "--tracking-uri", database, "-d", str(icons), "-m", "standard", "--part", "equivariance"]
+    assert main([*command, "--published-input-range"]) == 0
+    standard = runs[runs["model"] == "standard"].iloc[0]
+    metrics = Store(database).client.get_run(standard["run_id"]).data.metrics
+    assert metrics["equivariance_stage2"] != metrics["equivariance_stage2_255"]
+
+
+def test_a_run_without_its_artifacts_fails_alone(own, icons, finish, capsys):
+    store = Store(own)
+    finish(store, RunSpec("standard", str(icons), 2))
+    broken = finish(store, RunSpec("standard", str(icons), 2, seed=2))
+    stored(own, broken).unlink()
+    assert main(["evaluate", "--tracking-uri", own, "-d", str(icons), "--part", "generalization"]) == 1
+    output = capsys.readouterr()
+    assert output.out.count("unseen_acc") == 1
+    assert "seed 2: failed:" in output.err
+    assert output.err.strip().splitlines()[-1] == "error: 1 of 2 runs could not be evaluated."
+
+
+def test_weights_of_another_version_are_one_clear_line(own, icons, finish, capsys):
+    from safetensors.torch import save_file
+
+    run_id = finish(Store(own), RunSpec("standard", str(icons), 2))
+    save_file({"other": torch.zeros(1)}, stored(own, run_id))
+    assert main(["evaluate", "--tracking-uri", own, "-d", str(icons)]) == 1
+    assert "are not of this standard" in capsys.readouterr().err
+
+
+def test_plot_all_draws_our_runs(database, tmp_path, capsys):
+    assert main(["plot", "all", "--tracking-uri", database, "--format", "svg", "--out", str(tmp_path)]) == 0
+    drawn = {path.name.split("-icons")[0] for path in tmp_path.iterdir()}
+    assert drawn >= {"equivariance.svg", "equivariance-grid.svg", "generalization.svg", "hyperparam-dots.svg"}
+    assert drawn >= {"hyperparam-boxes.svg", "timing.svg", "timing.md", "timing.tex", "indices-slice_pool"}
+    assert "comparison: no cell" in capsys.readouterr().err
+
+
+def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
+    command = ["leaderboard", "--tracking-uri", database, "--format", "csv"]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert main(command) == 0
+    assert capsys.readouterr().out == first
+    table = pd.read_csv(io.StringIO(first)).set_index("model")
+    assert table.loc[["standard", "slice_pool"], "n"].tolist() == [3, 1]
+    assert table.loc["standard", "unseen_scales"] == pytest.approx(table.loc["standard", "mean"])
+    assert table.loc["xu", ["rank", "note"]].tolist() == ["X", "failed: the loss is no number"]
+    assert table.loc["conv3d", "note"] == "no finished run"
+
+
+def test_export_writes_the_originals_tables(database, capsys, tmp_path):
+    assert main(["export", "--tracking-uri", database]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(table) == 4
+    assert set(table["params.model"]) == {"standard", "slice_pool"}
+    out = tmp_path / "generalization.csv"
+    assert main(["export", "--tracking-uri", database, "--table", "generalization", "--out", str(out)]) == 0
+    assert pd.read_csv(out).shape == (4, 51)
+
+
+def test_compare_reads_a_table_and_draws_it(capsys, tmp_path):
+    few = published.runs().query("model == 'standard' and dataset == 'emoji' and seed <= 5")
+    few.to_csv(tmp_path / "ours.csv", index=False)
+    figure = tmp_path / "compare.svg"
+    assert main(["compare", "--source", str(tmp_path / "ours.csv"), "--figure", str(figure)]) == 0
+    assert "4 cells:" in capsys.readouterr().out
+    assert figure.stat().st_size > 1000
+    assert main(["compare", "--source", str(tmp_path / "ours.csv"), "--format", "csv"]) == 0
+    assert len(pd.read_csv(io.StringIO(capsys.readouterr().out))) == 4
+
+
+def test_compare_without_a_common_cell_says_so(database, capsys):
+    assert main(["compare", "--tracking-uri", database]) == 1
+    errors = capsys.readouterr().err
+    assert "the paper has no such cell" in errors
+    assert "error: no run of ours meets a published cell" in errors
+
+
+def test_plot_all_of_the_published_runs_is_all_that_they_allow(tmp_path, capsys):
+    assert main(["plot", "all", "--source", "published", "--format", "svg", "--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.iterdir())) == 10
+    errors = capsys.readouterr().err
+    for name in ("equivariance", "indices", "speed", "comparison"):
+        assert f"  {name}: no " in errors
+    assert "error" not in errors.replace("equivariance errors", "")
+
+
+def test_a_broken_figure_does_not_take_the_others_with_it(tmp_path, capsys, monkeypatch):
+    from benchmark.plots import FIGURES, timing
+
+    def broken(tables):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(timing, "draw", broken)
+    command = ["plot", *(name for name in FIGURES if name in ("timing", "hyperparam"))]
+    assert main([*command, "--source", "published", "--out", str(tmp_path)]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hyperparam-boxes.pdf", "hyperparam-dots.pdf"]
+    assert "timing: ValueError: a defect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["plot", "timng", "--source", "published"], 2, "unknown figure 'timng'. Did you mean 'timing'"),
+        (["plot", "timing", "--source", "published", "--format", "gif"], 2, "unknown format 'gif'"),
+        (["plot", "equivariance", "--source", "published"], 1, "no equivariance errors; measure them"),
+        (["plot", "all", "--source", "nowhere.csv"], 1, "no file 'nowhere.csv'"),
+        (["leaderboard", "--source", "published", "--metric", "test"], 2, "unknown metric 'test'"),
+        (["leaderboard", "--source", "published", "-m", "standart"], 2, "Did you mean 'standard'"),
+        (["leaderboard", "--source", "published", "-m", "sesn"], 1, "no finished run of that selection"),
+        (["leaderboard", "--source", "published", "-e", "5"], 2, "5"),
+        (["export", "--source", "published", "--table", "generalization"], 2, "only --source mlflow"),
+        (["evaluate", "--part", "speed"], 2, "unknown part 'speed'"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, code, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and message in errors[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_without_runs_says_what_to_type(own, tmp_path, capsys):
+    for command in ("evaluate", "leaderboard", "compare", "export"):
+        assert main([command, "--tracking-uri", own]) == 1
+        assert "train one with `benchmark run`" in capsys.readouterr().err
+    assert main(["plot", "timing", "--tracking-uri", own, "--out", str(tmp_path)]) == 1
+    assert "error: timing: no" in capsys.readouterr().err
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file")
+    assert main(["plot", "timing", "--source", "published", "--out", out]) == 2  # click sees that it is no folder
+    assert main(["leaderboard", "--source", "published", "--out", f"{out}/board.csv"]) == 1
+    assert "cannot write" in capsys.readouterr().err
