@@ -42,8 +42,7 @@ class _Conv2d(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.groups, ctx.has_bias = padding, groups, bias is not None
-        ctx.spectral = spectral_conv.prefers_spectral(x.shape, weight.shape, padding, groups) and _transformable(x)
-        if not ctx.spectral:
+        if not _prefers_spectral(x, weight, padding, groups, spectral_conv.FORWARD_COST):
             return F.conv2d(x, weight, bias, padding=padding, groups=groups)
         out = spectral_conv.convolve(F.pad(x, 4 * (padding,)), weight, groups)
         return out if bias is None else out.add_(bias[:, None, None])
@@ -58,15 +57,16 @@ class _Conv2d(torch.autograd.Function):
             grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         elif int(gradient.count_nonzero()) <= gradient.numel() * _SPARSE_SHARE:
             grads = _sparse_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        elif ctx.spectral:
+        elif _prefers_spectral(x, weight, ctx.padding, ctx.groups, spectral_conv.BACKWARD_COST):
             grads = _spectral_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         else:
             grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         return *grads, None, None
 
 
-def _transformable(x: Tensor) -> bool:
-    return x.dtype in (torch.float32, torch.float64)
+def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, relative_cost: float) -> bool:
+    transformable = x.dtype in (torch.float32, torch.float64)
+    return transformable and spectral_conv.prefers_spectral(x.shape, weight.shape, padding, groups, relative_cost)
 
 
 def _torch_backward(

@@ -121,7 +121,7 @@ def test_the_convolutions_above_take_both_ways():
             torch.Size([batch, channels, side, side]),
             torch.Size([out_channels, channels // groups] + [kernel_size] * 2),
         )
-        return spectral_conv.prefers_spectral(*shapes, padding, groups)
+        return spectral_conv.prefers_spectral(*shapes, padding, groups, spectral_conv.FORWARD_COST)
 
     assert {spectral(*shape) for shape in CONVOLUTIONS} == {True, False}
 
@@ -130,7 +130,7 @@ def test_rounding_opens_no_closed_relu():
     # A kernel with empty taps over an image with an empty half: exact zeros have to stay exact.
     x, weight, _ = tensors(8, 16, 15, 36, 36, torch.float32, batch=8)
     weight[..., :4, :], weight[..., -4:, :] = 0, 0
-    assert spectral_conv.prefers_spectral(x.shape, weight.shape, 0, 1)
+    assert spectral_conv.prefers_spectral(x.shape, weight.shape, 0, 1, spectral_conv.FORWARD_COST)
     fast, slow = functional.conv2d(x, weight), torch.nn.functional.conv2d(x, weight)
     assert slow.eq(0).any() and torch.equal(fast == 0, slow == 0)
 
