@@ -10,21 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-from benchmark.cli import main
 from siconvnet.datasets import dataset_path
-
-
-@pytest.fixture
-def benchmark(capsys, monkeypatch, tmp_path):
-    """Runs a command line in-process on an empty data folder: exit code, standard output, standard error."""
-    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path / "data"))
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_datasets_table(benchmark, tmp_path):
