@@ -1,0 +1,167 @@
+"""Which objects of a source go where: m for each class and split, and no source picture in two splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from siconvnet.datasets.schema import SPLITS
+from siconvnet.errors import DatasetError
+
+from .canvas import Box
+from .photos import FilePhoto, Photo, Unusable
+
+ANY_SPLIT = tuple(range(len(SPLITS)))
+
+
+class Slot(NamedTuple):
+    """A place in the file: all scales of one object."""
+
+    split: int
+    label: int
+    instance: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An object of a source.
+
+    Attributes:
+        photo: the picture that it is in.
+        box: where in it; None for the square in its middle.
+        size: width and height of the picture as the annotations give them, which it then must have.
+        splits: the splits that it may go to; the source has a test set of its own, say.
+    """
+
+    photo: Photo
+    box: Box | None = None
+    size: tuple[int, int] | None = None
+    splits: tuple[int, ...] = ANY_SPLIT
+
+
+@dataclass
+class Chooser:
+    """Hands out candidates class by class, each once, and remembers which split each picture went to.
+
+    Args:
+        pools: class name -> its candidates, in the order of preference.
+        admit: looks at one candidate before it is handed out; raises `Unusable` to have it skipped.
+
+    Attributes:
+        skipped: how many candidates were left out, by reason.
+    """
+
+    pools: Mapping[str, Sequence[Candidate]]
+    admit: Callable[[Candidate], None]
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._fresh: dict[tuple[str, tuple[int, ...]], deque[Candidate]] = {}
+        self._waiting: dict[tuple[str, int], deque[Candidate]] = {}
+        self._split_of: dict[str, int] = {}
+        self._content = _Content()
+        for name, pool in self.pools.items():
+            for candidate in pool:
+                self._fresh.setdefault((name, candidate.splits), deque()).append(candidate)
+
+    def take(self, name: str, split: int) -> Candidate | None:
+        """The next candidate of a class for a split; None if there is none left."""
+        if waiting := self._waiting.get((name, split)):
+            return waiting.popleft()
+        for (owner, splits), fresh in self._fresh.items():
+            if owner != name or split not in splits:
+                continue
+            while fresh:
+                candidate = fresh.popleft()
+                try:
+                    self.admit(candidate)
+                    picture = self._content.identity(candidate.photo)
+                except Unusable as reason:
+                    self.skipped[str(reason)] += 1
+                    continue
+                if candidate.box is None and picture in self._split_of:
+                    self.skipped["the same picture again"] += 1
+                    continue
+                home = self._split_of.setdefault(picture, split)
+                if home == split:
+                    return candidate
+                self._waiting.setdefault((name, home), deque()).append(candidate)
+        return None
+
+    def fill(self, names: Sequence[str], instances: int) -> dict[Slot, Candidate]:
+        """Candidates for every slot of these classes, the scarcest class first as it has the least choice.
+
+        Raises:
+            DatasetError: a class has too few; the message says how many are missing in which.
+        """
+        slots: dict[Slot, Candidate] = {}
+        missing: dict[str, int] = {}
+        for name in sorted(names, key=lambda name: (len(self.pools[name]), name)):
+            for instance in range(instances):
+                for split in ANY_SPLIT:
+                    candidate = self.take(name, split)
+                    if candidate is None:
+                        missing[name] = missing.get(name, 0) + 1
+                    else:
+                        slots[Slot(split, names.index(name), instance)] = candidate
+        if missing:
+            raise too_few(missing, instances, len(names), self.skipped)
+        return slots
+
+
+def too_few(missing: Mapping[str, int], instances: int, num_classes: int, skipped: Mapping[str, int]) -> DatasetError:
+    """The error for classes with too few objects."""
+    needed = instances * len(SPLITS)
+    listed = [f"{name!r} lacks {count}" for name, count in sorted(missing.items(), key=lambda item: -item[1])]
+    more = f" and {len(listed) - 5} more classes" if len(listed) > 5 else ""
+    fewer = instances - max(-(-count // len(SPLITS)) for count in missing.values())
+    advice = [f"--instances {fewer}"] if fewer > 0 else []
+    if num_classes - len(missing) >= 2:
+        advice.append(f"--classes {num_classes - len(missing)}")
+    return DatasetError(
+        f"too few objects: of the {needed} needed for each class ({len(SPLITS)} splits x {instances}), "
+        f"{', '.join(listed[:5])}{more}"
+        + (f"; left out: {in_words(skipped)}" if skipped else "")
+        + (f"; add pictures, or try {' or '.join(advice)}." if advice else "; add pictures.")
+    )
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """ "3 unreadable, 1 missing", the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
+
+
+def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
+    """The candidates in a random order that depends on their number and the seed alone."""
+    order = np.random.RandomState(seed).permutation(len(pool))
+    return [pool[i] for i in order]
+
+
+class _Content:
+    """Tells pictures apart by what is in their files: a copy under another name is the same picture."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, FilePhoto] = {}
+        self._digests: dict[FilePhoto, str] = {}
+
+    def identity(self, photo: Photo) -> str:
+        if not isinstance(photo, FilePhoto):
+            return photo.key
+        # Files of different sizes differ; only those of equal size are read.
+        first = self._first.setdefault(photo.path.stat().st_size, photo)
+        return photo.key if first == photo else self._named(first, photo)
+
+    def _named(self, first: FilePhoto, photo: FilePhoto) -> str:
+        digests = {self._digest(first): first.key}
+        return digests.get(self._digest(photo), self._digest(photo))
+
+    def _digest(self, photo: FilePhoto) -> str:
+        if photo not in self._digests:
+            self._digests[photo] = hashlib.blake2b(photo.path.read_bytes(), digest_size=16).hexdigest()
+        return self._digests[photo]
