@@ -1,4 +1,8 @@
-"""What datasets there are, where their files lie and how to get them: a table, and look-ups in it."""
+"""What datasets there are, where their files lie and how to get them: a table, and look-ups in it.
+
+Beside the table's, every STIR file in the data folder is a dataset, known by the file's name without its suffix: those
+that ``benchmark data build NAME --images FOLDER`` puts there, and those that someone copies there.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
+from siconvnet.datasets.schema import read_summary
 from siconvnet.errors import DatasetError, UnknownName
 
 RECORD = "https://zenodo.org/records/6578038"
@@ -31,6 +36,7 @@ class DatasetInfo:
         embedded: the file ships inside this package.
         oblong: the scale is the longer side of the object, whose box need not be a square; the shorter side is
             not in the file.
+        own: not of the catalogue, but a file that was put into the data folder; another file may take its name.
     """
 
     name: str
@@ -44,6 +50,7 @@ class DatasetInfo:
     how_to_get: str
     embedded: bool = False
     oblong: bool = False
+    own: bool = False
 
 
 CATALOG: dict[str, DatasetInfo] = {
@@ -100,19 +107,55 @@ CATALOG: dict[str, DatasetInfo] = {
 
 
 def list_datasets() -> list[str]:
-    """The names of all datasets of the catalogue, in the order of the paper."""
-    return list(CATALOG)
+    """The names of all datasets: those of the catalogue in the order of the paper, then those in the data folder."""
+    return [*CATALOG, *(name for name in _own_files() if _summarise(name) is not None)]
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """The catalogue's entry for `name`.
+    """What is known of the dataset `name`.
 
     Raises:
         UnknownName: no such dataset; the message suggests the nearest.
+        DatasetError: a file in the data folder bears that name and is not of the format.
     """
-    if name not in CATALOG:
-        raise UnknownName("dataset", name, CATALOG)
-    return CATALOG[name]
+    if name in CATALOG:
+        return CATALOG[name]
+    if name not in _own_files():
+        raise UnknownName("dataset", name, list_datasets())
+    return _own_info(name)
+
+
+def _own_files() -> list[str]:
+    try:
+        found = sorted(path.stem for path in data_dir().glob("*.npz") if not path.name.startswith("."))
+    except OSError:
+        return []
+    return [name for name in found if name not in CATALOG]
+
+
+def _summarise(name: str) -> DatasetInfo | None:
+    """The entry for a file in the data folder; None if it is of another format, as MNIST-Scale's are."""
+    try:
+        return _own_info(name)
+    except DatasetError:
+        return None
+
+
+def _own_info(name: str) -> DatasetInfo:
+    path = data_dir() / f"{name}.npz"
+    summary = read_summary(path)
+    return DatasetInfo(
+        name=name,
+        title=summary.metadata.get("title") or name,
+        num_classes=summary.num_classes,
+        num_instances=summary.num_instances,
+        num_channels=summary.num_channels,
+        licence=summary.metadata.get("license") or "not stated",
+        origin=summary.metadata.get("description") or "not stated",
+        published_file=path.name,
+        how_to_get="your own",
+        own=True,
+    )
 
 
 def data_dir() -> Path:

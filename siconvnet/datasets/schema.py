@@ -57,6 +57,35 @@ class Header:
     num_channels: int
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a list of datasets shows of a file.
+
+    Attributes:
+        num_classes: classes n.
+        num_instances: objects m per class and split.
+        num_channels: 1 or 3.
+        metadata: title, description, author, license, version, date.
+    """
+
+    num_classes: int
+    num_instances: int
+    num_channels: int
+    metadata: dict[str, str]
+
+
+def read_summary(path: Path) -> Summary:
+    """Read a file's size and what it says of itself, and nothing that grows with it.
+
+    Raises:
+        DatasetError: the file is missing, unreadable, no npz, or not of the format as far as it is read.
+    """
+    with _archive(path) as archive:
+        shape = _check_images(path, archive)
+        metadata = _read(path, archive, "metadata", (6, 2), "U")
+    return Summary(shape[2], shape[3], 3 if len(shape) == 7 else 1, _as_dict(metadata))
+
+
 def read_header(path: Path, *, oblong: bool = False) -> Header:
     """Read and check everything but the pixels; of `imgs` only shape and type are read.
 
@@ -87,7 +116,7 @@ def read_header(path: Path, *, oblong: bool = False) -> Header:
         scales=scales,
         positions=positions,
         class_names=tuple(names.tolist()),
-        metadata={str(key): str(value) for key, value in metadata},
+        metadata=_as_dict(metadata),
         num_channels=3 if len(shape) == 7 else 1,
     )
 
@@ -100,6 +129,10 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
     """
     with _archive(path) as archive:
         return _read(path, archive, "imgs", _check_images(path, archive), "u")
+
+
+def _as_dict(metadata: npt.NDArray) -> dict[str, str]:
+    return {str(key): str(value) for key, value in metadata}
 
 
 def _check_images(path: Path, archive: zipfile.ZipFile) -> tuple[int, ...]:
