@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from .building import BUILDERS, build, prepare
+from .building import BUILDERS, build, build_custom, prepare
+from .custom import Built, Options
 from .verification import Report, verify
 
-__all__ = ["BUILDERS", "Report", "build", "prepare", "verify"]
+__all__ = ["BUILDERS", "Built", "Options", "Report", "build", "build_custom", "prepare", "verify"]

@@ -17,6 +17,8 @@ from siconvnet.datasets.catalog import CATALOG, EMBEDDED, as_path, missing_file
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 from siconvnet.registry import load_target
 
+from . import custom
+from .custom import Built, Options, custom_path
 from .files import exclusive, save_arrays
 from .parallel import default_jobs
 from .verification import CHECKSUMS, compare
@@ -106,12 +108,44 @@ def build(
                 raise missing_file(name)
             raise DatasetError(f"{name} cannot be built, only read; its file is {dataset_path(name)}")
         raise UnknownName("builder", name, BUILDERS)
-    if jobs is not None and jobs < 1:
-        raise InvalidArgument(f"jobs must be 1 or more, got {jobs}.")
+    _check_jobs(jobs)
     path = output or BUILDERS[name].path()
     with _alone(path, progress):
         _build(name, path, source, jobs or default_jobs(), progress, unverified)
     return path
+
+
+def build_custom(
+    name: str, options: Options, *, output: Path | None = None, jobs: int | None = None, progress: bool = True
+) -> Built:
+    """Build a dataset of one's own images; afterwards it is known by its name.
+
+    Interrupted, the same call goes on where it was.
+
+    Args:
+        name: what it will be called; not the name of a built-in dataset.
+        options: which images, and how they are drawn.
+        output: the file to write; ``NAME.npz`` in the data folder if not given.
+        jobs: processes to use; one for each processor if not given.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        the file, and what its maker should know of it.
+
+    Raises:
+        InvalidArgument: an option or a name that is not accepted.
+        DatasetError: unreadable annotations, too few objects, or the file cannot be written.
+    """
+    path = output or custom_path(name)
+    options.validate()
+    _check_jobs(jobs)
+    with _alone(path, progress):
+        return custom.build(name, path, options, jobs=jobs, progress=progress)
+
+
+def _check_jobs(jobs: int | None) -> None:
+    if jobs is not None and jobs < 1:
+        raise InvalidArgument(f"jobs must be 1 or more, got {jobs}.")
 
 
 def _build(name: str, path: Path, source: Path | None, jobs: int, progress: bool, unverified: bool) -> None:

@@ -26,18 +26,28 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray]) -> None:
     Raises:
         DatasetError: the file cannot be written; what was there before is untouched.
     """
-    with _replacing(path) as stream:
+    with replacing(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, check: Callable[[Path], object] = lambda written: None) -> Iterator[IO[bytes]]:
+    """A stream that becomes the file `path` at the end of the block, or nothing if the block raises.
+
+    Args:
+        path: the file.
+        check: looks at what was written before it is put in place; raises to have it thrown away.
+
+    Raises:
+        DatasetError: the file cannot be written; what was there before is untouched.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        check(temporary)
         temporary.replace(path)
     except OSError as error:
         raise DatasetError(f"cannot write {path}: {error.strerror or error}.") from error

@@ -40,12 +40,18 @@ def stir_arrays(
         class_names: n names.
         metadata: title, description, author, license, version, date.
     """
-    grid = images.shape[:4]
     return {
         "imgs": images,
-        "lbls": np.broadcast_to(np.arange(grid[2]).reshape(1, 1, -1, 1), grid),
-        "scls": np.broadcast_to(np.reshape(SCALES, (1, -1, 1, 1)), grid),
+        **stir_labels(images.shape[:4]),
         "psts": positions,
         "metadata": np.array(list(metadata.items())),
         "lbldata": np.array(class_names),
+    }
+
+
+def stir_labels(grid: tuple[int, ...]) -> dict[str, npt.NDArray]:
+    """The arrays of classes and scales; they follow from the shape (3, 48, n, m) alone."""
+    return {
+        "lbls": np.broadcast_to(np.arange(grid[2]).reshape(1, 1, -1, 1), grid),
+        "scls": np.broadcast_to(np.reshape(SCALES, (1, -1, 1, 1)), grid),
     }

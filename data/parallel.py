@@ -27,7 +27,12 @@ def default_jobs() -> int:
 
 
 def ordered_map(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, jobs: int, title: str, unit: int | None
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    jobs: int,
+    title: str,
+    unit: int | Sequence[int] | None,
 ) -> Generator[Result, None, None]:
     """Yield ``function(task)`` for each task in order.
 
@@ -36,14 +41,17 @@ def ordered_map(
         tasks: its arguments.
         jobs: processes to use; 1 works in this one.
         title: of the progress bar, on stderr.
-        unit: what one task counts in the progress bar; None for no bar.
+        unit: what one task counts in the progress bar, or each of them; None for no bar.
 
     Raises:
         DatasetError: a worker process died.
     """
     jobs = min(jobs, len(tasks))
     results = map(function, tasks) if jobs <= 1 else _spread(function, tasks, jobs)
-    yield from results if unit is None else _with_bar(results, len(tasks), title, unit)
+    if unit is None:
+        yield from results
+    else:
+        yield from _with_bar(results, [unit] * len(tasks) if isinstance(unit, int) else unit, title)
 
 
 def _spread(function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
@@ -93,7 +101,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _with_bar(results: Iterable[Result], length: int, title: str, unit: int) -> Iterator[Result]:
+def _with_bar(results: Iterable[Result], units: Sequence[int], title: str) -> Iterator[Result]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -114,7 +122,7 @@ def _with_bar(results: Iterable[Result], length: int, title: str, unit: int) -> 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=length * unit)
-        for result in results:
+        task = bar.add_task(title, total=sum(units))
+        for unit, result in zip(units, results, strict=True):
             bar.advance(task, unit)
             yield result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,34 +13,96 @@ def data() -> None:
     """Build the data files, and verify them."""
 
 
+folder = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
 @data.command()
 @click.argument("name")
 @click.option(
     "--source",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with the raw material. emoji: the icons of Font Awesome 5.15.3, in place of those in the package; "
-    "mnist_digits: MNIST's four IDX files.",
+    type=folder,
+    help="Folder with the raw material of a built-in dataset. emoji: the icons of Font Awesome 5.15.3, in place of "
+    "those in the package; mnist_digits: MNIST's four IDX files.",
 )
+@click.option("--images", type=folder, help="Your own images: a folder for each class, or photos with --annotations.")
+@click.option(
+    "--annotations",
+    type=click.Path(exists=True, path_type=Path),
+    help="Boxes in the photos: a COCO file (.json), or a folder of YOLO files (.txt).",
+)
+@click.option(
+    "--torchvision", metavar="DATASET", help="A dataset of torchvision (CIFAR10, GTSRB, ...); --images is its root."
+)
+@click.option("--download", is_flag=True, help="Let torchvision download it.")
+@click.option("--classes", type=int, help="So many classes, those with the most objects.  [default: all]")
+@click.option("--instances", type=int, help="Objects per class and split.  [default: 25]")
+@click.option("--canvas", type=int, help="Side of the canvas; the format has 64.")
+@click.option("--scales", metavar="A-B", help="Sides of the objects; the format has 17-64.")
+@click.option(
+    "--background",
+    metavar="crop|black|mean",
+    help="What is around an object: what is around it in the photo, black, or its mean colour.  [default: crop with "
+    "--annotations, else black]",
+)
+@click.option("--channels", type=int, help="1 gray, 3 colour.  [default: colour if any image is]")
+@click.option("--seed", type=int, help="Of the choice of objects and of their places.  [default: 42]")
+@click.option("--allow-upscaling", is_flag=True, help="Also take objects of less than 64 pixels.")
+@click.option("--licence", metavar="TEXT", help="Of the images, to be kept in the file.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; its usual place by default."
 )
 @click.option("--jobs", type=int, help="Processes to use; one for each processor by default.")
-@click.option("--unverified", is_flag=True, help="Keep the file even if its checksums are not the known ones.")
+@click.option("--unverified", is_flag=True, help="Keep a built-in dataset's file even if it is not the known one.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def build(name: str, source: Path | None, output: Path | None, jobs: int | None, unverified: bool, quiet: bool) -> None:
+def build(
+    name: str, source: Path | None, output: Path | None, jobs: int | None, unverified: bool, quiet: bool, **own: Any
+) -> None:
     """Build the data file of NAME.
 
-    NAME is emoji, mnist, or mnist_digits (the digits in the package, of which mnist is made). The file appears
-    when it is complete and its checksums are right, or not at all.
+    NAME is a built-in dataset: emoji, mnist, or mnist_digits (the digits in the package, of which mnist is made). Or
+    it is a name of your choice, and --images or --torchvision says of what; the dataset is then known by that name.
+    The file appears when it is complete, or not at all; interrupted, the same command goes on where it was.
+
+    \b
+    benchmark data build mine --images photos/             photos/cat/1.jpg, photos/dog/1.jpg, ...
+    benchmark data build cars --images coco/val2017 --annotations coco/annotations/instances_val2017.json --classes 10
+    benchmark data build tiny --torchvision CIFAR10 --images ~/data --allow-upscaling
     """
     import time
 
-    from benchmark.data import build as build_file
+    from benchmark import data as builders
+    from siconvnet.errors import InvalidArgument
 
+    given = {key: value for key, value in own.items() if value is not None and value is not False}
     start = time.perf_counter()
-    path = build_file(name, source=source, output=output, jobs=jobs, progress=not quiet, unverified=unverified)
+    notes: list[str] = []
+    if name in builders.BUILDERS or not given:
+        if given:
+            option = next(iter(given)).replace("_", "-")
+            raise InvalidArgument(f"{name!r} is a built-in dataset and takes no --{option}; choose another name.")
+        path = builders.build(name, source=source, output=output, jobs=jobs, progress=not quiet, unverified=unverified)
+    else:
+        if source or unverified:
+            option = "--source" if source else "--unverified"
+            raise InvalidArgument(f"{option} is for built-in datasets; your own images take --images.")
+        _check_format(given.pop("canvas", None), given.pop("scales", None))
+        built = builders.build_custom(name, builders.Options(**given), output=output, jobs=jobs, progress=not quiet)
+        path, notes = built.path, built.notes
     size = path.stat().st_size / 1e6
     click.echo(f"built {name} in {time.perf_counter() - start:.0f} s: {path} ({size:.1f} MB)")
+    for note in notes:
+        click.echo(f"note: {note}")
+
+
+def _check_format(canvas: int | None, scales: str | None) -> None:
+    from siconvnet.datasets.schema import CANVAS, SCALES
+    from siconvnet.errors import InvalidArgument
+
+    fixed = f"{SCALES[-1]}-{SCALES[0]}"
+    if canvas not in (None, CANVAS):
+        raise InvalidArgument(f"--canvas {canvas} is not accepted: the format, and the scenarios, have {CANVAS}.")
+    if scales not in (None, fixed):
+        raise InvalidArgument(f"--scales {scales} is not accepted: the format, and the scenarios, have {fixed}.")
 
 
 @data.command()
