@@ -148,17 +148,20 @@ def load_target(target: str) -> Callable[..., object]:
         InvalidArgument: the string is no target, the module cannot be imported, or it has no such attribute.
     """
     module, _, attribute = target.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
-        hint = module.removesuffix(".py").replace("/", ".").strip(".")
-        like = f"{hint}:{attribute}" if hint != module and attribute else "package.module:Class"
+    dotted = module.removesuffix(".py").replace("/", ".").lstrip(".")
+    if dotted != module or not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        like = f"{dotted}:{attribute or 'Class'}" if dotted != module else "package.module:Class"
         raise InvalidArgument(f"{target!r} is no target; write it as {like}.")
     try:
         loaded = importlib.import_module(module)
     except (Exception, SystemExit) as error:
         raise InvalidArgument(f"cannot import {module!r} of {target!r}: {reason_of(error)}") from error
     if not hasattr(loaded, attribute):
-        where = getattr(loaded, "__file__", None) or "built in"
-        raise InvalidArgument(f"module {module!r} ({where}) has no attribute {attribute!r}.")
+        file = getattr(loaded, "__file__", None)
+        own = Path(f"{module}.py")
+        shadowed = own.is_file() and (file is None or Path(file).resolve() != own.resolve())
+        hint = f"; your {own} cannot be imported under that name, rename it" if shadowed else ""
+        raise InvalidArgument(f"module {module!r} ({file or 'built in'}) has no attribute {attribute!r}{hint}.")
     return getattr(loaded, attribute)
 
 
