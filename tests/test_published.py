@@ -42,9 +42,7 @@ def test_runs_are_tidy_and_complete():
 
 
 def test_the_summary_is_that_of_the_runs():
-    computed = (
-        published.runs().groupby(["dataset", "evaluation", "model"]).test_acc.agg(["mean", "std", "median"])
-    )
+    computed = published.runs().groupby(["dataset", "evaluation", "model"]).test_acc.agg(["mean", "std", "median"])
     stated = published.summary().set_index(["dataset", "evaluation", "model"])
     stated = stated[["test_accuracy_mean", "test_accuracy_std", "test_accuracy_median"]]
     assert abs(computed.to_numpy() - stated.to_numpy()).max() < 1e-4
