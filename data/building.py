@@ -18,9 +18,12 @@ from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 from siconvnet.registry import load_target
 
 from . import custom
+from .assembly import assemble
+from .crops import Draft
 from .custom import Built, Options, custom_path
 from .files import exclusive, save_arrays
 from .parallel import default_jobs
+from .selection import in_words
 from .verification import CHECKSUMS, compare
 
 Arrays = dict[str, npt.NDArray]
@@ -31,7 +34,8 @@ class Builder:
     """How one file is built.
 
     Attributes:
-        target: ``module:function``; called as ``function(source, jobs=, progress=)``, returns the file's arrays.
+        target: ``module:function``; called as ``function(source, jobs=, progress=)``, returns the file's arrays, or
+            if `streamed` as ``function(source)``, returns a `crops.Draft` of what is too large for memory.
         path: where the file belongs.
         on_demand: `prepare` builds it when it is missing: it needs nothing but this package.
     """
@@ -39,11 +43,14 @@ class Builder:
     target: str
     path: Callable[[], Path]
     on_demand: bool = False
+    streamed: bool = False
 
 
 BUILDERS: Mapping[str, Builder] = {
     "emoji": Builder("benchmark.data.emoji:build", lambda: dataset_path("emoji")),
     "mnist": Builder("benchmark.data.mnist:build", lambda: dataset_path("mnist"), on_demand=True),
+    "trafficsign": Builder("benchmark.data.trafficsign:plan", lambda: dataset_path("trafficsign"), streamed=True),
+    "aerial": Builder("benchmark.data.aerial:plan", lambda: dataset_path("aerial"), streamed=True),
     "mnist_digits": Builder("benchmark.data.mnist_digits:build", lambda: EMBEDDED / "mnist_digits.npz"),
 }
 
@@ -83,6 +90,7 @@ def build(
     jobs: int | None = None,
     progress: bool = True,
     unverified: bool = False,
+    tell: Callable[[str], object] = lambda note: None,
 ) -> Path:
     """Build a file anew, whether it is there or not.
 
@@ -92,7 +100,8 @@ def build(
         output: the file to write; its place in the data folder or the package if not given.
         jobs: processes to use; one for each processor if not given.
         progress: show a progress bar on stderr.
-        unverified: keep the file even if its checksums are not the known ones.
+        unverified: keep the file even if its checksums, or its classes, are not the known ones.
+        tell: called with each thing that its maker should know, a sentence each.
 
     Returns:
         the file written.
@@ -103,15 +112,11 @@ def build(
         DatasetError: the raw material is missing, the result is not the known one, or it cannot be written.
     """
     if name not in BUILDERS:
-        if name in CATALOG:
-            if not dataset_path(name).exists():
-                raise missing_file(name)
-            raise DatasetError(f"{name} cannot be built, only read; its file is {dataset_path(name)}")
         raise UnknownName("builder", name, BUILDERS)
     _check_jobs(jobs)
     path = output or BUILDERS[name].path()
     with _alone(path, progress):
-        _build(name, path, source, jobs or default_jobs(), progress, unverified)
+        _build(name, path, source, jobs or default_jobs(), progress, unverified, tell)
     return path
 
 
@@ -148,9 +153,20 @@ def _check_jobs(jobs: int | None) -> None:
         raise InvalidArgument(f"jobs must be 1 or more, got {jobs}.")
 
 
-def _build(name: str, path: Path, source: Path | None, jobs: int, progress: bool, unverified: bool) -> None:
-    builder = cast("Callable[..., Arrays]", load_target(BUILDERS[name].target))
-    arrays = builder(source, jobs=jobs, progress=progress)
+def _build(
+    name: str,
+    path: Path,
+    source: Path | None,
+    jobs: int,
+    progress: bool,
+    unverified: bool,
+    tell: Callable[[str], object] = lambda note: None,
+) -> None:
+    builder = BUILDERS[name]
+    if builder.streamed:
+        _stream(name, path, cast("Draft", load_target(builder.target)(source)), jobs, progress, unverified, tell)
+        return
+    arrays = cast("Callable[..., Arrays]", load_target(builder.target))(source, jobs=jobs, progress=progress)
     wrong = [check for check in compare(arrays, CHECKSUMS[name]) if not check.ok]
     if wrong and not unverified:
         raise DatasetError(
@@ -159,6 +175,22 @@ def _build(name: str, path: Path, source: Path | None, jobs: int, progress: bool
             f"To keep it anyway: benchmark data build {name} --unverified"
         )
     save_arrays(path, arrays)
+
+
+def _stream(
+    name: str, path: Path, draft: Draft, jobs: int, progress: bool, unverified: bool, tell: Callable[[str], object]
+) -> None:
+    found, expected = len(draft.plan.class_names), CATALOG[name].num_classes
+    if found != expected and not unverified:
+        raise DatasetError(
+            f"{name} would have {found} classes here, and the published file has {expected}: something of the source "
+            f"is missing ({' '.join(draft.notes) or 'nothing was left out'}). To build it anyway: --unverified"
+        )
+    replaced = assemble(path, draft.plan, spare=draft.spare, jobs=jobs, progress=progress, title=name)
+    for note in draft.notes:
+        tell(note)
+    if replaced:
+        tell(f"Replaced by the next largest: {in_words(replaced)}.")
 
 
 def _alone(path: Path, progress: bool) -> AbstractContextManager[None]:

@@ -22,7 +22,7 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
     "--source",
     type=folder,
     help="Folder with the raw material of a built-in dataset. emoji: the icons of Font Awesome 5.15.3, in place of "
-    "those in the package; mnist_digits: MNIST's four IDX files.",
+    "those in the package; mnist_digits: MNIST's four IDX files; trafficsign, aerial: the downloaded zip archives.",
 )
 @click.option("--images", type=folder, help="Your own images: a folder for each class, or photos with --annotations.")
 @click.option(
@@ -59,8 +59,9 @@ def build(
 ) -> None:
     """Build the data file of NAME.
 
-    NAME is a built-in dataset: emoji, mnist, or mnist_digits (the digits in the package, of which mnist is made). Or
-    it is a name of your choice, and --images or --torchvision says of what; the dataset is then known by that name.
+    NAME is a built-in dataset: emoji, mnist, trafficsign or aerial (from the raw archives in --source), or mnist_digits
+    (the digits in the package, of which mnist is made). Or it is a name of your choice, and --images or --torchvision
+    says of what; the dataset is then known by that name.
     The file appears when it is complete, or not at all; interrupted, the same command goes on where it was.
 
     \b
@@ -80,7 +81,15 @@ def build(
         if given:
             option = next(iter(given)).replace("_", "-")
             raise InvalidArgument(f"{name!r} is a built-in dataset and takes no --{option}; choose another name.")
-        path = builders.build(name, source=source, output=output, jobs=jobs, progress=not quiet, unverified=unverified)
+        path = builders.build(
+            name,
+            source=source,
+            output=output,
+            jobs=jobs,
+            progress=not quiet,
+            unverified=unverified,
+            tell=notes.append,
+        )
     else:
         if source or unverified:
             option = "--source" if source else "--unverified"

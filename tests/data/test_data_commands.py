@@ -63,7 +63,7 @@ def test_verify_a_file_of_unknown_content(benchmark, tmp_path):
         (["data", "verify", "mnist"], 1, "type: benchmark data build mnist"),
         (["data", "verify", "aerial"], 1, "Zenodo record 6578038"),
         (["data", "build", "mnits"], 2, "Did you mean 'mnist'?"),
-        (["data", "build", "trafficsign"], 1, "needs the published file trafficsign.npz"),
+        (["data", "build", "trafficsign"], 1, "name the folder of the downloads: --source DIR"),
         (["data", "build", "mnist", "--jobs", "0"], 2, "jobs must be 1 or more"),
         (["data", "build", "mnist", "--source", "nowhere"], 2, "'nowhere' does not exist"),
         (["data", "build", "emoji", "--output", "/proc/none/emoji.npz"], 1, "cannot write into /proc/none"),
