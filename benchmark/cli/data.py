@@ -1,4 +1,4 @@
-"""`benchmark data`: build a dataset's file, and check one."""
+"""`benchmark data`: build a dataset's file, download one, and check one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def data() -> None:
-    """Build the data files, and verify them."""
+    """Build the data files, download them, and verify them."""
 
 
 folder = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -112,6 +112,23 @@ def _check_format(canvas: int | None, scales: str | None) -> None:
         raise InvalidArgument(f"--canvas {canvas} is not accepted: the format, and the scenarios, have {CANVAS}.")
     if scales not in (None, fixed):
         raise InvalidArgument(f"--scales {scales} is not accepted: the format, and the scenarios, have {fixed}.")
+
+
+@data.command()
+@click.argument("name")
+@click.option("--url", help="Where from, in place of the published file's address.")
+@click.option("--force", is_flag=True, help="Download it even if it is there.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def fetch(name: str, url: str | None, force: bool, quiet: bool) -> None:
+    """Download the published file of NAME (Zenodo record 6578038).
+
+    NAME is trafficsign or aerial; the others ship with the package or are built. An interrupted download goes on where
+    it was. The file appears when it is complete and its format is right, or not at all.
+    """
+    from benchmark.data.fetch import fetch as fetch_file
+
+    path = fetch_file(name, url=url, force=force, progress=not quiet, tell=lambda note: click.echo(f"note: {note}"))
+    click.echo(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 @data.command()

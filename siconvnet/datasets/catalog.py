@@ -36,6 +36,7 @@ class DatasetInfo:
         embedded: the file ships inside this package.
         oblong: the scale is the longer side of the object, whose box need not be a square; the shorter side is
             not in the file.
+        fetched: ``benchmark data fetch`` downloads the published file.
         own: not of the catalogue, but a file that was put into the data folder; another file may take its name.
     """
 
@@ -50,6 +51,7 @@ class DatasetInfo:
     how_to_get: str
     embedded: bool = False
     oblong: bool = False
+    fetched: bool = False
     own: bool = False
 
 
@@ -88,7 +90,8 @@ CATALOG: dict[str, DatasetInfo] = {
             licence="CC BY-NC-SA 4.0",
             origin="Mapillary Traffic Sign Dataset v2",
             published_file="trafficsign.npz",
-            how_to_get=f"download trafficsign.npz from {RECORD}",
+            how_to_get="downloaded by: benchmark data fetch trafficsign",
+            fetched=True,
         ),
         DatasetInfo(
             name="aerial",
@@ -99,7 +102,8 @@ CATALOG: dict[str, DatasetInfo] = {
             licence="CC BY-NC-SA 4.0",
             origin="DOTA v1.5",
             published_file="aerial.npz",
-            how_to_get=f"download aerial.npz from {RECORD}",
+            how_to_get="downloaded by: benchmark data fetch aerial",
+            fetched=True,
             oblong=True,
         ),
     )
@@ -182,8 +186,9 @@ def missing_file(name: str) -> DatasetError:
     if name == "mnist":
         return DatasetError(f"dataset 'mnist' is not built yet ({path}); type: benchmark data build mnist")
     return DatasetError(
-        f"dataset {name!r} needs the published file {info.published_file}, which is not there: download it from "
-        f"Zenodo record 6578038 ({RECORD}/files/{info.published_file}) and save it as {path}"
+        f"dataset {name!r} needs the published file {info.published_file}, which is not there; type: benchmark data "
+        f"fetch {name} (or download it from Zenodo record 6578038, {RECORD}/files/{info.published_file}, and save it "
+        f"as {path})"
     )
 
 
