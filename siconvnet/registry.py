@@ -87,6 +87,10 @@ class Registry(Generic[T]):
             raise UnknownName(self.kind, name, self.names())
         return self._objects[name]
 
+    def loaded(self) -> list[T]:
+        """What has been resolved or registered so far."""
+        return list(self._objects.values())
+
     def __contains__(self, name: object) -> bool:
         return name in self._objects or name in self._modules or name in self._entry_points()
 

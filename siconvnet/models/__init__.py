@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.models.info import IMAGE_SIZE, ModelInfo, build_model, check_logits, describe_model
+from siconvnet.names import INTERPOLATIONS
 from siconvnet.registry import Registry, load_target
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ __all__ = [
     "model_info",
     "register_model",
 ]
-
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 
 
 _BUILTIN = {
@@ -96,7 +95,12 @@ def model_info(name: str) -> ModelInfo:
         UnknownName: no such method; the message suggests the nearest.
         InvalidArgument: a class that cannot be imported, or is no model.
     """
-    return describe_model(name, load_target(name)) if is_target(name) else _registry[name]
+    if not is_target(name):
+        return _registry[name]
+    model = load_target(name)
+    # Its own file may have registered it under a name that nobody but who imports the file can know.
+    registered = next((info for info in _registry.loaded() if info.factory is model), None)
+    return describe_model(name, registered or model)
 
 
 def create_model(

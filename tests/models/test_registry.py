@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,15 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     folder = tmp_path / "site"
     folder.mkdir()
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    # What a test imports and registers is forgotten after it.
+    monkeypatch.setattr(siconvnet.models._registry, "_objects", dict(siconvnet.models._registry._objects))
     monkeypatch.syspath_prepend(folder)
-    return Site(folder)
+    yield Site(folder)
+    for path in folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def registry(**builtin: str) -> Registry[ModelInfo]:
@@ -135,6 +139,15 @@ def test_a_target_gets_the_arguments_that_it_names(site: Site) -> None:
     assert model.seen == ("bicubic", 9)
     info = siconvnet.model_info("someones_factory:build")
     assert (info.label, info.uses_kernel_size, info.uses_interpolation) == ("build", True, True)
+
+
+def test_a_target_that_its_file_registers(site: Site) -> None:
+    register = "@register_model('someones_name', label='L', family='F', paper='P', stages=('act',))"
+    source = textwrap.dedent(GOOD).replace('stages = ("act",)', "").replace("class Net", f"{register}\nclass Net")
+    site.module("registered_net", "from siconvnet import register_model\n" + source)
+    info = siconvnet.model_info("registered_net:Net")
+    assert (info.name, info.label, info.stages) == ("registered_net:Net", "L", ("act",))
+    assert siconvnet.model_info("someones_name").factory is info.factory
 
 
 def test_looking_a_target_over_draws_no_random_numbers(site: Site) -> None:
