@@ -1,0 +1,89 @@
+"""A model of one's own, named as package.module:Class, through the whole harness."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmark.records import find, read
+from benchmark.spec import RunSpec
+from siconvnet.errors import InvalidArgument
+
+SCRIPT = Path(sys.executable).parent / "benchmark"
+PLAIN = RunSpec("standard", "emoji", 2)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("own_nets", None)
+
+
+def test_from_template_to_record(here: Path, few_icons: Path) -> None:
+    """As a person does it: each command in a process and from the folder of the file."""
+
+    def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, timeout=300)
+
+    assert benchmark("new-method", "my_net").returncode == 0
+    train = ["run", "--model", "my_net:MyNet", "--dataset", str(few_icons), "--evaluation", "2"]
+    options = ["--kernel-size", "3", "--epochs", "1", "--records", "records", "--quiet"]
+    first = benchmark(*train, *options)
+    assert first.returncode == 0, first.stderr
+    assert "my_net:MyNet s1" in first.stdout
+    [record] = find("records")
+    assert read(record).spec.model == "my_net:MyNet"
+
+    assert "finished before" in benchmark(*train, *options).stdout
+    source = here / "my_net.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("(1, 2, 3)", "(1, 2)"), encoding="utf-8")
+    changed = benchmark(*train, *options)
+    assert changed.returncode == 0
+    assert "finished before" not in changed.stdout
+    assert len(find("records")) == 2
+
+
+def test_hash_follows_the_source_and_not_the_place(here: Path, python: Callable[..., subprocess.CompletedProcess[str]]):
+    code = "from benchmark.spec import RunSpec; print(RunSpec('own_net:Net', 'emoji', 2).hash)"
+
+    def digest(folder: str, source: str) -> str:
+        Path(folder).mkdir(exist_ok=True)
+        (Path(folder) / "own_net.py").write_text(source, encoding="utf-8")
+        return python(code, PYTHONPATH=str(here / folder)).stdout.strip()
+
+    first = digest("one", "class Net: ...")
+    assert len(first) == 64
+    assert digest("two", "class Net: ...") == first
+    assert digest("one", "class Net: pass") != first
+
+
+def test_validation_of_a_target(here: Path) -> None:
+    (here / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_channels, num_classes): super().__init__()\n"
+        "class Other: ...\n",
+        encoding="utf-8",
+    )
+    spec = dataclasses.replace(PLAIN, model="own_nets:Net")
+    assert spec.validate() is spec
+    assert spec.model_key.startswith("own_nets:Net-")
+    assert PLAIN.model_key == "standard"
+    assert RunSpec.from_dict(spec.to_dict()) == spec
+    with pytest.raises(InvalidArgument, match="does not use the kernel size"):
+        dataclasses.replace(spec, kernel_size=9).check_effective()
+    for name, message in (("Other", "is no model"), ("Nothing", "has no attribute")):
+        with pytest.raises(InvalidArgument, match=message):
+            dataclasses.replace(PLAIN, model=f"own_nets:{name}").validate()
+    for model in ("nowhere:Net", "nowhere.at_all:Net", "sys:path"):
+        with pytest.raises(InvalidArgument, match="no source file of module"):
+            _ = dataclasses.replace(PLAIN, model=model).hash
