@@ -22,17 +22,25 @@ from siconvnet.errors import SiconvnetError
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.checkpoints import Checkpoint
     from benchmark.training import Samples
     from siconvnet.datasets import StirDataset
 
 
-def execute(spec: RunSpec, *, device: str = "auto", observers: Sequence[Observer] = ()) -> Result:
+def execute(
+    spec: RunSpec,
+    *,
+    device: str = "auto",
+    observers: Sequence[Observer] = (),
+    checkpoint: Checkpoint | None = None,
+) -> Result:
     """Train, keep the best weights, test once.
 
     Same spec, same machine, same number of threads: the same result bit for bit on a CPU.
 
     Args:
         device: auto, cpu, cuda or cuda:N.
+        checkpoint: where the run stands; it goes on from there, and is kept there.
 
     Raises:
         InvalidArgument: the spec is none.
@@ -60,11 +68,14 @@ def execute(spec: RunSpec, *, device: str = "auto", observers: Sequence[Observer
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     started = Started(uuid.uuid4().hex, spec, time.time(), parameters, environment.describe(where))
     training = Training(model, train, valid, spec.lr, spec.batch_size, spec.max_epochs, spec.patience)
+    before = checkpoint.resume(training) if checkpoint else 0.0
     try:
         for observer in observers:
             observer.started(started)
         while not training.finished:
             epoch = training.epoch(lambda done, total: _each_step(observers, done, total))
+            if checkpoint:
+                checkpoint.after_epoch()
             for observer in observers:
                 observer.epoch(epoch)
         training.restore_best()
@@ -86,7 +97,7 @@ def execute(spec: RunSpec, *, device: str = "auto", observers: Sequence[Observer
             "best_epoch": training.best_epoch.number,
             "epochs": len(training.history),
             "avg_time": training.average_time,
-            "run_time": end - started.time,
+            "run_time": before + end - started.time,
         },
         history=tuple(training.history),
         predictions=predictions,

@@ -1,0 +1,134 @@
+"""Where a long run stood, on disk, so that a run that is killed goes on from there to the same end.
+
+A checkpoint belongs to one spec and to the versions that it was made with; any other is refused, and the run
+begins anew. It is read without running code from it (`weights_only`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import environment
+from benchmark.spec import RunSpec
+
+if TYPE_CHECKING:
+    from benchmark.training import Training
+
+FORMAT = 1
+
+
+class Checkpoint:
+    """The checkpoint of one run.
+
+    Args:
+        path: the file; its folder is made.
+        seconds: it is written after an epoch if so many have passed since the last time, so a long run loses no
+            more than that and one epoch, and a short one is not slowed down.
+
+    Attributes:
+        note: what `resume` found, for a person.
+    """
+
+    def __init__(self, path: Path | str, spec: RunSpec, *, seconds: float = 30.0):
+        self.path, self.spec, self.seconds = Path(path), spec, seconds
+        self.note = ""
+        self._training: Training | None = None
+        self._before = 0.0
+        self._start = self._last = time.monotonic()
+
+    def resume(self, training: Training) -> float:
+        """Put `training` where the checkpoint stood, if there is one; seconds that were spent until then."""
+        import torch
+
+        self._training, self._start = training, time.monotonic()
+        self._last = self._start
+        if not self.path.is_file():
+            return 0.0
+        try:
+            saved = torch.load(self.path, map_location=training.train.labels.device, weights_only=True)
+            made_by, ours = saved["made_by"], self._key(training)
+            different = [key for key in ours if made_by.get(key) != ours[key]]
+            if different:
+                raise ValueError(f"it is of another {', '.join(different).replace('_', ' ')}")
+            training.load_state_dict(_unpacked(saved["state"]))
+        except Exception as error:
+            # A full or torn disk, another version: training again is always right, only slower.
+            self.note = f"checkpoint refused: {' '.join(str(error).split())[:200]}"
+            return 0.0
+        self._before = float(saved["seconds"])
+        self.note = f"resumed after epoch {len(training.history)}"
+        return self._before
+
+    def after_epoch(self) -> None:
+        """Write it if the time has come. A disk that takes no more does not stop the run."""
+        if time.monotonic() - self._last >= self.seconds:
+            with contextlib.suppress(OSError, RuntimeError):
+                self.save()
+
+    def save(self) -> None:
+        """Write it now, whole or not at all.
+
+        Raises:
+            OSError, RuntimeError: the disk is full or not writable (torch raises either).
+        """
+        import torch
+
+        if self._training is None or not self._training.history:
+            return
+        self._last = time.monotonic()
+        content = {
+            "made_by": self._key(self._training),
+            "state": _packed(self._training.state_dict()),
+            "seconds": self._before + self._last - self._start,
+        }
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """The run is over; its checkpoint would only take room."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _key(self, training: Training) -> dict[str, Any]:
+        versions = environment.versions()
+        return {
+            "checkpoint_format": FORMAT,
+            "spec": self.spec.hash,
+            "siconvnet": versions["siconvnet"],
+            "torch": versions["torch"],
+            "numpy": versions["numpy"],
+            "commit": (environment.git_state() or {}).get("commit"),
+            "device": training.train.labels.device.type,
+        }
+
+
+def _packed(state: dict[str, Any]) -> dict[str, Any]:
+    """NumPy's random state holds an array, which torch reads back only as a tensor."""
+    import torch
+
+    name, keys, *rest = state["numpy"]
+    return {**state, "numpy": (name, torch.from_numpy(keys.astype("int64")), *rest)}
+
+
+def _unpacked(state: dict[str, Any]) -> dict[str, Any]:
+    name, keys, *rest = state["numpy"]
+    # The generators of torch take their state on the CPU only, wherever the model is.
+    return {
+        **state,
+        "numpy": (name, keys.cpu().numpy().astype("uint32"), *rest),
+        "torch": state["torch"].cpu(),
+        "cuda": [part.cpu() for part in state["cuda"]],
+    }
