@@ -53,6 +53,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "packages": versions(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
+        "pid": os.getpid(),
         "cpu": cpu_name(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -31,7 +31,7 @@ class Outcome:
     error: str = ""
 
 
-def ingest(root: Path | str, store: Store, *, keep: bool = False) -> Iterator[Outcome]:
+def ingest(root: Path | str, store: Store, *, keep: bool = False, once: bool = False) -> Iterator[Outcome]:
     """Log the records under `root` and remove each after it is logged.
 
     Safe to run twice at a time: one waits for the other. A record that the store has already is not logged
@@ -39,6 +39,7 @@ def ingest(root: Path | str, store: Store, *, keep: bool = False) -> Iterator[Ou
 
     Args:
         keep: leave the folders where they are.
+        once: do not log a run whose spec the store has a finished run of, whoever made that.
 
     Raises:
         RecordError: there is no folder `root`.
@@ -57,7 +58,7 @@ def ingest(root: Path | str, store: Store, *, keep: bool = False) -> Iterator[Ou
             except RecordError as error:
                 yield Outcome(folder, error=str(error))
                 continue
-            run_id = store.log_record(record)
+            run_id = store.log_record(record, once=once)
             if not keep:
                 _remove(folder)
             yield Outcome(folder, record, run_id)

@@ -125,11 +125,16 @@ class Store:
         self.client.set_tag(run_id, "reason", ended.reason)
         self._terminate(run_id, ended.status, ended.end_time)
 
-    def log_record(self, record: Record) -> str | None:
+    def log_record(self, record: Record, *, once: bool = False) -> str | None:
         """Log a record, once: its run id, or None if the store has it already.
 
         A run of the same id that never got to its end (its writer died) is replaced.
+
+        Args:
+            once: a finished run of the same spec, whoever made it, counts as the store having it.
         """
+        if once and self._finished_of(record):
+            return None
         for run in self._search(record, f"tags.record_id = '{record.id}'"):
             if run.info.status != "RUNNING":
                 return None
@@ -150,8 +155,21 @@ class Store:
             self.client.log_artifact(run_id, str(artifact))
         if record.reason:
             self.client.set_tag(run_id, "reason", record.reason)
+        if lines := record.environment.get("last_lines"):
+            self.client.set_tag(run_id, "last_lines", str(lines)[-4000:])
         self._terminate(run_id, record.status, record.end_time)
-        return run_id
+        return self._settled(record, run_id) if once else run_id
+
+    def _finished_of(self, record: Record) -> list[str]:
+        query = f"tags.spec_hash = '{record.spec_hash}' and attributes.status = 'FINISHED'"
+        return [run.info.run_id for run in self._search(record, query)]
+
+    def _settled(self, record: Record, run_id: str) -> str | None:
+        """Of runs of one spec that two processes logged at the same moment, the first by id stays; both agree."""
+        others = sorted(self._finished_of(record))[1:]
+        for other in others:
+            self.client.delete_run(other)
+        return run_id if run_id not in others else None
 
     def find_finished(self, spec: RunSpec) -> Run | None:
         """The latest finished run of a spec."""
@@ -206,6 +224,7 @@ class Store:
             "protocol": _protocol(spec),
             "host": str(environment.get("host", "")),
             "device": str(environment.get("device_name", "")),
+            "pid": str(environment.get("pid", "")),
         }
         with contextlib.suppress(Exception):  # no user name where the system has no entry for the user id
             tags["mlflow.user"] = getpass.getuser()
@@ -251,8 +270,20 @@ class Store:
             return []
         return list(self.client.search_runs([found.experiment_id], query, order_by=["end_time DESC"]))
 
+    def kill(self, run_id: str, reason: str) -> None:
+        """Mark a run KILLED whose process is gone."""
+        self.client.set_tag(run_id, "reason", reason)
+        self._terminate(run_id, "KILLED", time.time())
+
+    def all_runs(self) -> Iterator[Run]:
+        """All runs of this benchmark, of any status, latest first."""
+        return self._runs_where("")
+
     def _finished(self) -> Iterator[Run]:
         """All finished runs of this benchmark, latest first."""
+        return self._runs_where("attributes.status = 'FINISHED'")
+
+    def _runs_where(self, query: str) -> Iterator[Run]:
         experiments = [
             experiment.experiment_id
             for experiment in _pages(self.client.search_experiments, filter_string=f"name LIKE '{FAMILY}/%'")
@@ -261,7 +292,7 @@ class Store:
             yield from _pages(
                 self.client.search_runs,
                 experiment_ids=experiments,
-                filter_string="attributes.status = 'FINISHED'",
+                filter_string=query,
                 order_by=["end_time DESC"],
             )
 
