@@ -1,1 +1,48 @@
-"""Where runs execute: this process, worker processes, a cluster."""
+"""Where runs execute: this process, worker processes, a cluster. All do the same with a run (`worker.work`)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from siconvnet.errors import UnknownName
+
+if TYPE_CHECKING:
+    from benchmark.executors.base import Executor, Progress, Settings
+
+#: Name -> where its class is and which options it takes beside the settings.
+EXECUTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "processes": ("benchmark.executors.processes:ProcessesExecutor", ("workers", "gpus")),
+    "inline": ("benchmark.executors.inline:InlineExecutor", ()),
+}
+#: Bytes that a worker may need; where memory is short there are fewer workers than processors.
+_MEMORY = 2 * 2**30
+
+
+def make_executor(name: str, settings: Settings, notify: Callable[[Progress], None], **options: Any) -> Executor:
+    """The executor `name`.
+
+    Raises:
+        UnknownName: there is none of that name.
+        SiconvnetError: it cannot work here; the message says what is missing.
+    """
+    if name not in EXECUTORS:
+        raise UnknownName("executor", name, EXECUTORS)
+    module, _, attribute = EXECUTORS[name][0].partition(":")
+    executor: Executor = getattr(importlib.import_module(module), attribute)(settings, notify, **options)
+    return executor
+
+
+def default_workers(gpus: int) -> int:
+    """A process a GPU, or else a processor, as far as memory reaches."""
+    from benchmark.executors.processes import cpu_count
+
+    if gpus:
+        return gpus
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return cpu_count()
+    return max(1, min(cpu_count(), memory // _MEMORY))

@@ -1,0 +1,95 @@
+"""What all executors have in common: a run to do, what became of it, and the interface between them and the driver."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.spec import RunSpec
+
+if TYPE_CHECKING:
+    from benchmark.events import Ended
+
+#: What became of a run. BUSY: another process has it in hand. HALTED: stopped on the way, to be continued.
+#: NO_ROOM: the folder of the sweep takes no more. DIED: the process that had it is gone.
+FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED = "finished", "failed", "busy", "halted", "no room", "died"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker has to know besides the run.
+
+    Attributes:
+        root: the folder of the sweep (`benchmark.workplace.Workplace`).
+        device: auto, cpu, cuda or cuda:N.
+        threads: of PyTorch; 0 leaves them as they are.
+        checkpoint_seconds: see `benchmark.checkpoints.Checkpoint`.
+    """
+
+    root: Path
+    device: str = "auto"
+    threads: int = 0
+    checkpoint_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An epoch of a run that goes on."""
+
+    spec: RunSpec
+    epoch: int
+    best_acc: float
+    patience_left: int
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        reason: one line, unless it finished.
+        lines: the last lines that it wrote, or of its traceback.
+        out_of_memory: it may go through when it has the machine to itself.
+        metrics: of a finished run.
+        ended: of a run that failed after it had started.
+    """
+
+    spec: RunSpec
+    kind: str
+    reason: str = ""
+    lines: str = ""
+    host: str = ""
+    out_of_memory: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
+    ended: Ended | None = None
+
+
+class Executor(abc.ABC):
+    """Runs specs somewhere. Only the driver uses it, from one thread.
+
+    Attributes:
+        slots: how many runs it takes at once.
+        name: for a person.
+    """
+
+    slots: int
+    name: str
+
+    def __init__(self, settings: Settings, notify: Callable[[Progress], None]):
+        self.settings, self.notify = settings, notify
+
+    @abc.abstractmethod
+    def submit(self, spec: RunSpec) -> None:
+        """Take a run; there must be a free slot."""
+
+    @abc.abstractmethod
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has ended, waiting for it for at most about `seconds`; progress goes to `notify`."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End what still runs, at once, and all processes."""
