@@ -22,6 +22,8 @@ from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 SECTIONS = {
     "Train": {
         "run": "benchmark.cli.run:run",
+        "sweep": "benchmark.cli.sweep:sweep",
+        "status": "benchmark.cli.status:status",
         "mnist-scale": "benchmark.cli.mnist_scale:mnist_scale",
         "ingest": "benchmark.cli.ingest:ingest",
     },

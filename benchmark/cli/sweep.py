@@ -1,0 +1,241 @@
+"""`benchmark sweep`: a whole grid of runs, each exactly once, across crashes and restarts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchmark.cli.options import tracking_uri
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.sweep import Grid, Plan
+    from benchmark.workplace import Workplace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+GRID_KEYS = (
+    "suite",
+    "models",
+    "datasets",
+    "evaluations",
+    "kernel_sizes",
+    "interpolations",
+    "lrs",
+    "seeds",
+    "select_lr_over_seeds",
+    "epochs",
+    "patience",
+    "batch_size",
+)
+_GRID = (
+    click.option("--suite", metavar="NAME|FILE", help="smoke, paper, or a YAML file of your own."),
+    click.option("-m", "--models", metavar="LIST", help="Names, patterns such as '*pool', or all."),
+    click.option("-d", "--datasets", metavar="LIST", help="Names, data files (.npz), or all."),
+    click.option("-e", "--evaluations", metavar="LIST", help="As 1-4, or names.  [default: all]"),
+    click.option("--kernel-sizes", metavar="LIST", help="As 5,7,9.  [default: 7]"),
+    click.option("--interpolations", metavar="LIST", help="nearest, bilinear, bicubic, area.  [default: bicubic]"),
+    click.option("--lrs", metavar="LIST", help="As 1e-2,1e-3; or published: the paper's choice.  [default: published]"),
+    click.option("--seeds", metavar="LIST", help="As 1-5,8.  [default: 1-5]"),
+    click.option(
+        "--select-lr-over-seeds", metavar="LIST", help="Choose one of --lrs by validation over these seeds first."
+    ),
+    click.option("--epochs", metavar="N", help="At most so many.  [default: 200]"),
+    click.option("--patience", metavar="N", help="Epochs without a better validation.  [default: 10]"),
+    click.option("--batch-size", metavar="N", help="[default: 16]"),
+)
+work_dir = click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Records, checkpoints and logs of the sweep.  [default: one a store, in your data folder]",
+)
+
+
+def grid_options(function: F) -> F:
+    """The options that state a grid; they arrive as one dictionary `grid`."""
+
+    @functools.wraps(function)
+    def gathered(**values: Any) -> Any:
+        grid = {name: values.pop(name) for name in GRID_KEYS}
+        return function(grid={name: value for name, value in grid.items() if value is not None}, **values)
+
+    for option in reversed(_GRID):
+        gathered = option(gathered)
+    return gathered  # type: ignore[return-value]
+
+
+@click.command()
+@grid_options
+@click.option("--executor", default="processes", show_default=True, metavar="NAME", help="processes, slurm or inline.")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one a GPU, else a processor]")
+@click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: processors / workers]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--slurm-partition", metavar="NAME")
+@click.option("--slurm-time", metavar="MINUTES", type=click.IntRange(min=1), help="Limit of a run.  [default: 720]")
+@click.option("--slurm-gpus", metavar="N", type=click.IntRange(min=0), help="GPUs of a run.  [default: 0]")
+@click.option("--slurm-setup", metavar="COMMAND", multiple=True, help="Shell line before each run; repeatable.")
+@click.option("--slurm-option", metavar="KEY=VALUE", multiple=True, help="Any other option of sbatch; repeatable.")
+@tracking_uri
+@work_dir
+@click.option("--checkpoint-every", metavar="SECONDS", type=click.FloatRange(min=0), default=30.0, show_default=True)
+@click.option("--retry-failed", is_flag=True, help="Run again what failed before.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be run.")
+def sweep(
+    grid: dict[str, Any],
+    executor: str,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    slurm_partition: str | None,
+    slurm_time: int | None,
+    slurm_gpus: int | None,
+    slurm_setup: tuple[str, ...],
+    slurm_option: tuple[str, ...],
+    tracking_uri: str | None,
+    work_dir: Path | None,
+    checkpoint_every: float,
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
+    """Run a grid of models, datasets, scenarios, rates and seeds.
+
+    The same command again goes on where it was stopped: what is finished is not repeated. Failed runs do not stop
+    the others; they are listed at the end and by `benchmark status`, and tried again with --retry-failed.
+    """
+    from rich.console import Console
+
+    from benchmark.suites import choose_grids
+    from benchmark.tracking import resolve_uri
+    from benchmark.workplace import Workplace, default_folder
+
+    title, grids = choose_grids(grid)
+    slurm = {
+        "partition": slurm_partition,
+        "time": slurm_time,
+        "gpus": slurm_gpus,
+        "setup": slurm_setup or None,
+        "options": slurm_option or None,
+    }
+    options = _executor_options(executor, workers, threads, slurm)
+    uri = resolve_uri(tracking_uri)
+    place = Workplace(work_dir or default_folder(uri))
+    console = Console(highlight=False)
+    if dry_run:
+        _show(console, title, grids, uri)
+        return
+    from benchmark.environment import find_device
+    from benchmark.executors import EXECUTORS
+    from benchmark.executors.base import Settings
+
+    if executor != "slurm":
+        find_device(device)
+    settings = Settings(place.root, device, threads or 0, checkpoint_every)
+    if executor == "processes":
+        gpus = _gpus(device)
+        options |= {"gpus": gpus, "workers": workers or _workers(gpus)}
+    options = {name: value for name, value in options.items() if name in EXECUTORS[executor][1]}
+    _go(console, title, grids, uri, place, executor, settings, options, retry_failed=retry_failed)
+
+
+def _go(
+    console: Console,
+    title: str,
+    grids: tuple[Grid, ...],
+    uri: str,
+    place: Workplace,
+    executor: str,
+    settings: Any,
+    options: dict[str, Any],
+    *,
+    retry_failed: bool,
+) -> None:
+    import dataclasses
+    import signal
+
+    from benchmark.board import board
+    from benchmark.data import prepare
+    from benchmark.driver import Driver
+    from benchmark.executors import make_executor
+    from benchmark.spec import is_file
+    from benchmark.tracking import Store, shown
+
+    # Workers must not all build the same file, and a file that cannot be had is to be heard of now.
+    for dataset in dict.fromkeys(name for grid in grids for name in grid.datasets):
+        if not is_file(dataset):
+            prepare(dataset)
+    # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    place.prepare()
+    shows = board(console, place.logs / "sweep.log")
+    runner = make_executor(executor, settings, shows.progress, **options)
+    store = Store(uri)
+    place.write_plan({"title": title, "grids": [dataclasses.asdict(grid) for grid in grids], "slots": runner.slots})
+    shows.say(f"{title}: {runner.name}; store {shown(uri)}; log {shows.log}")
+    Driver(grids, store, place, runner, shows, retry_failed=retry_failed).run()
+
+
+def _executor_options(executor: str, workers: int | None, threads: int | None, slurm: dict[str, Any]) -> dict[str, Any]:
+    """What was said for the executor, checked against what it takes."""
+    from benchmark.executors import EXECUTORS
+    from siconvnet.errors import UnknownName
+
+    if executor not in EXECUTORS:
+        raise UnknownName("executor", executor, EXECUTORS)
+    given = {name: value for name, value in slurm.items() if value is not None}
+    if given and executor != "slurm":
+        raise click.UsageError(f"--slurm-{next(iter(given))} needs --executor slurm, not {executor}.")
+    if workers and "workers" not in EXECUTORS[executor][1]:
+        raise click.UsageError(f"--workers has no meaning with --executor {executor}.")
+    return {**given, **({"workers": workers} if workers else {})}
+
+
+def _gpus(device: str) -> int:
+    """How many GPUs to deal out: those there are, unless a device was named."""
+    if device not in ("auto", "cuda"):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _workers(gpus: int) -> int:
+    from benchmark.executors import default_workers
+
+    return default_workers(gpus)
+
+
+def _show(console: Console, title: str, grids: tuple[Grid, ...], uri: str) -> None:
+    """What a sweep would do."""
+    from benchmark import sweep as sweeping
+    from benchmark.states import read_states
+
+    plan = sweeping.plan(grids, read_states(uri))
+    console.print(f"{title}: {counts(plan)}", soft_wrap=True, markup=False)
+    for line in by_model(plan):
+        console.print(line, soft_wrap=True, markup=False)
+    for skip in plan.skipped:
+        console.print(f"skipped: {skip}", soft_wrap=True, markup=False)
+
+
+def counts(plan: Plan) -> str:
+    """`20 runs: 12 done, 1 failed, 7 to do`."""
+    from benchmark import sweep as sweeping
+
+    done, failed, missing = (len(plan.of(s)) for s in (sweeping.FINISHED, sweeping.FAILED, sweeping.MISSING))
+    waiting = sum(plan.waiting.values())
+    later = f", {waiting} once their rate is chosen" if waiting else ""
+    return f"{plan.total} runs: {done} done, {failed} failed, {missing} to do{later}"
+
+
+def by_model(plan: Plan) -> list[str]:
+    """What is left, one line a (model, dataset)."""
+    from benchmark.board import count
+
+    missing = count(plan)
+    return [f"  {runs:6d}  {model} on {dataset}" for (model, dataset), runs in missing.items() if runs]
