@@ -4,6 +4,7 @@
 against it. Inside `plain_math()` every layer takes the plain way.
 """
 
+from siconvnet.functional.constants import clear_caches
 from siconvnet.functional.conv import conv2d
 from siconvnet.functional.conv3d import conv3d_max
 from siconvnet.functional.dispatch import plain_math, plain_requested
@@ -12,6 +13,7 @@ from siconvnet.functional.rescaled_input import rescaled_input_conv2d
 from siconvnet.functional.scale_conv import scale_conv2d, scale_conv_pool2d
 
 __all__ = [
+    "clear_caches",
     "conv2d",
     "conv3d_max",
     "interpolation_matrix",

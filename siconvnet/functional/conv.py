@@ -31,7 +31,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: in
         bias: ``[C']`` or none.
         padding: zeros added on each side, in pixels.
     """
-    if plain_requested():
+    if plain_requested() or weight.shape[-1] != weight.shape[-2] or x.numel() == 0:
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
     return _Conv2d.apply(*autocast_to(x, weight, bias), padding, groups)
 
@@ -57,7 +57,7 @@ class _Conv2d(torch.autograd.Function):
             grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         elif int(gradient.count_nonzero()) <= gradient.numel() * _SPARSE_SHARE:
             grads = _sparse_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        elif _prefers_spectral(x, weight, ctx.padding, ctx.groups, spectral_conv.BACKWARD_COST):
+        elif _prefers_spectral(x, weight, ctx.padding, ctx.groups, spectral_conv.backward_cost(weight.shape[-1])):
             grads = _spectral_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         else:
             grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
@@ -104,7 +104,7 @@ def _sparse_backward(
     if wanted[0]:
         grad_x = gradient.new_zeros(batch * channels * height * width)
         corner = ((image * groups + group) * in_group * height + row) * width + column
-        taps = _tap_offsets(in_group, side, height, width, x.device)
+        taps = tap_offsets((in_group, height, width), (in_group, side, side), x.device)
         grad_x.index_add_(0, (corner[:, None] + taps).flatten(), (weight.flatten(1)[channel] * value).flatten())
         grad_x = grad_x.view(batch, channels, height, width)
         grad_x = F.pad(grad_x, 4 * (-padding,)) if padding else grad_x
@@ -118,7 +118,9 @@ def _sparse_backward(
     return grad_x, grad_weight, grad_bias
 
 
-def _tap_offsets(channels: int, side: int, height: int, width: int, device: torch.device) -> Tensor:
-    """How far each tap of a kernel lies from its corner in a flat ``[C, H, W]`` image."""
-    taps = torch.arange(channels, device=device)[:, None, None] * height + torch.arange(side, device=device)[:, None]
-    return (taps * width + torch.arange(side, device=device)).flatten()
+def tap_offsets(image: tuple[int, ...], kernel: tuple[int, ...], device: torch.device) -> Tensor:
+    """How far each tap of a kernel lies from its corner in a flat image; both shapes start with the channels."""
+    offsets = torch.zeros((), dtype=torch.long, device=device)
+    for side, taps in zip(image, kernel, strict=True):
+        offsets = offsets[..., None] * side + torch.arange(taps, device=device)
+    return offsets.flatten()

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.functional import spectral
+from siconvnet.functional.conv import tap_offsets
 from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
 from siconvnet.functional.geometry import Span
@@ -23,12 +24,11 @@ def conv3d_max(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The maximum of `torch.nn.functional.conv3d` over all positions: ``[B, C, S, H, W] -> [B, C']``.
 
     Args:
-        x: responses of a `SiConv2d` without padding: zero outside a square that is one pixel smaller on each side
-            with every scale.
+        x: responses by scale; what is zero around them, as after a `SiConv2d`, costs nothing.
         weight: ``[C', C, k, k, k]``.
         bias: ``[C']``.
     """
-    if plain_requested():
+    if plain_requested() or x.numel() == 0:
         return _plain(x, weight, bias)
     return _Conv3dMax.apply(*single_precision(x, weight, bias)).to(x.dtype)
 
@@ -59,37 +59,52 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The largest response without bias, and its place in the flattened output: both ``[B, C']``."""
     batch, channels, scales, height, width = x.shape
     out_channels, _, k = weight.shape[:3]
-    dtype = spectral.complex_dtype(x)
-
-    def axes(first: int, rows: int, columns: int) -> tuple[spectral.Axis, spectral.Axis]:
-        # Resizing k to k by the nearest neighbour is the identity: the kernels keep their size here.
-        return (
-            spectral.axis(height, False, Span(0, rows, first), k, k, "nearest", 1, dtype, x.device),
-            spectral.axis(width, True, Span(0, columns, first), k, k, "nearest", 1, dtype, x.device),
-        )
-
-    spectrum = torch.zeros(height, width // 2 + 1, batch, scales, channels, dtype=dtype, device=x.device)
-    for scale in range(scales):
-        rows, columns = height - 2 * scale, width - 2 * scale
-        if min(rows, columns) < 1:
-            break
-        maps = x[:, :, scale, scale : scale + rows, scale : scale + columns].permute(2, 3, 0, 1).flatten(2)
-        transformed = spectral.maps_to_spectrum(maps, *axes(scale, rows, columns))
-        spectrum[:, :, :, scale] = transformed.unflatten(2, (batch, channels))
-    spectrum = spectrum.flatten(3)
-
-    outputs = axes(0, height - k + 1, width - k + 1)
+    outputs = spectral.unscaled_axes(height, width, k, x)
     kernels = spectral.kernel_spectrum(weight.transpose(1, 2).flatten(1, 2), *outputs)
+    nonzero = (x != 0).any(1)
+    covered = _covers_something(nonzero, k)
+    # The spectra of the k scales that one response sees. Every scale is written twice, k slots apart, over the one
+    # that nothing sees any more; so the k slots from depth % k on always hold a window in order.
+    spectra = torch.zeros(height, width // 2 + 1, batch, 2 * k, channels, dtype=kernels.dtype, device=x.device)
     best = x.new_full((batch * out_channels,), -torch.inf)
     position = torch.zeros_like(best, dtype=torch.long)
-    for depth in range(scales - k + 1):
-        window = spectrum[..., depth * channels : (depth + k) * channels]
-        responses = spectral.maps_from_spectrum((window @ kernels).flatten(2), *outputs).flatten(0, 1)
-        challenger, place = responses.max(0)
-        better = challenger > best
-        best = torch.where(better, challenger, best)
-        position = torch.where(better, place + depth * len(responses), position)
+    for scale in range(scales):
+        spectra[:, :, :, scale % k :: k] = _spectrum(x[:, :, scale], nonzero[:, scale], k).unsqueeze(-2)
+        depth = scale - k + 1
+        if depth < 0:
+            continue
+        window = spectra.flatten(3)[..., depth % k * channels : (depth % k + k) * channels]
+        responses = spectral.maps_from_spectrum((window @ kernels).flatten(2), *outputs)
+        responses = responses.unflatten(2, (batch, out_channels)) * covered[:, depth].permute(1, 2, 0)[..., None]
+        challenger, place = responses.flatten(2).flatten(0, 1).max(0)
+        better = (challenger > best) | challenger.isnan()
+        best = torch.maximum(best, challenger)
+        position = torch.where(better, place + depth * responses.shape[0] * responses.shape[1], position)
     return best.view(batch, -1), position.view(batch, -1)
+
+
+def _spectrum(image: Tensor, nonzero: Tensor, kernel_size: int) -> Tensor:
+    """``[B, C, H, W] -> [Fy, Fx, B, C]``, transforming the rectangle that is not empty in all images."""
+    batch, channels, height, width = image.shape
+    rows, columns = (nonzero.any(0).any(dim).nonzero()[:, 0] for dim in (1, 0))
+    if len(rows) == 0:
+        return torch.zeros(1, dtype=spectral.complex_dtype(image), device=image.device)
+    (top, bottom), (left, right) = ((int(used[0]), int(used[-1]) + 1) for used in (rows, columns))
+    shared = (kernel_size, kernel_size, "nearest", 1, spectral.complex_dtype(image), image.device)
+    axes = (
+        spectral.axis(height, False, Span(0, bottom - top, top), *shared),
+        spectral.axis(width, True, Span(0, right - left, left), *shared),
+    )
+    maps = image[:, :, top:bottom, left:right].permute(2, 3, 0, 1).flatten(2)
+    return spectral.maps_to_spectrum(maps, *axes).unflatten(2, (batch, channels))
+
+
+def _covers_something(nonzero: Tensor, kernel_size: int) -> Tensor:
+    """Whether each k x k x k window holds a pixel that is not zero: ``[B, S, H, W] -> [B, S', H', W']``."""
+    covered = nonzero[:, None].float()
+    for dim in range(3):
+        covered = F.max_pool3d(covered, tuple(kernel_size if d == dim else 1 for d in range(3)), stride=1)
+    return covered[:, 0]
 
 
 def _gradients(
@@ -105,9 +120,7 @@ def _gradients(
     value = gradient.flatten()[:, None]
     grad_x = grad_weight = None
     if wanted[0]:
-        taps = torch.arange(k, device=x.device)
-        offsets = (torch.arange(channels, device=x.device)[:, None] * scales + taps)[..., None] * height + taps
-        offsets = (offsets[..., None] * width + taps).flatten()
+        offsets = tap_offsets((channels, scales, height, width), (channels, k, k, k), x.device)
         corner = ((image * channels * scales + depth) * height + row) * width + column
         grad_x = x.new_zeros(x.numel())
         grad_x.index_add_(0, (corner[:, None] + offsets).flatten(), (weight.flatten(1)[channel] * value).flatten())

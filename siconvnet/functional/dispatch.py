@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -18,7 +18,8 @@ _plain: ContextVar[bool] = ContextVar("siconvnet_plain_math", default=False)
 def plain_math() -> Iterator[None]:
     """Inside this context every layer computes as its paper states, without fast paths.
 
-    For measuring what the fast paths save and for testing them; the numbers are the same up to rounding.
+    For measuring what the fast paths save and for testing them; the numbers are the same up to rounding. It holds for
+    the thread that enters it.
     """
     token = _plain.set(True)
     try:
@@ -28,13 +29,15 @@ def plain_math() -> Iterator[None]:
 
 
 def plain_requested() -> bool:
-    return _plain.get()
+    """Whether to take the plain way: inside `plain_math`, and inside the transforms of `torch.func`, which see through
+    ordinary operations only."""
+    return _plain.get() or torch._C._are_functorch_transforms_active()
 
 
 def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:
     """The tensors in the dtype that autocast would give a convolution; as they are where it is off."""
     device = next(t.device.type for t in tensors if t is not None)
-    if not torch.is_autocast_enabled(device):
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return list(tensors)
     dtype = torch.get_autocast_dtype(device)
     return [t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
@@ -50,7 +53,8 @@ def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(ctx: Any, first: Tensor, *rest: Any) -> Any:
-        with torch.autocast(first.device.type, enabled=False):
+        device = first.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             return function(ctx, first, *rest)
 
     return run

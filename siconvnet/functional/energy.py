@@ -7,11 +7,10 @@ the input rows that each of the k taps meets.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
+from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
 
@@ -26,7 +25,7 @@ def scale_energies(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) 
     return torch.einsum("bscij,ocij->bos", boxes, weight) + bias[:, None] * torch.tensor(counts).to(bias)
 
 
-@lru_cache(maxsize=64)
+@cached_constant
 def _sums(geometry: Geometry, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrices Q of all scales along one axis: ``[S, k, length]``."""
     k, length = geometry.kernel_size, (geometry.height, geometry.width)[dim]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from siconvnet.functional.constants import cached_constant
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Geometry:
         return _depth(self, device)
 
 
-@lru_cache(maxsize=64)
+@cached_constant
 def _depth(geometry: Geometry, device: torch.device) -> Tensor:
     depth = torch.zeros(geometry.frame, dtype=torch.int16, device=device)
     for scale in range(geometry.num_scales):

@@ -7,13 +7,13 @@ that the matrix is its rule to the last tap.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.errors import UnknownName
+from siconvnet.functional.constants import cached_constant
+from siconvnet.names import INTERPOLATIONS
 
 
 def scale_sizes(kernel_size: int, num_scales: int) -> list[int]:
@@ -21,7 +21,7 @@ def scale_sizes(kernel_size: int, num_scales: int) -> list[int]:
     return [kernel_size + 2 * i for i in range(num_scales)]
 
 
-@lru_cache(maxsize=512)
+@cached_constant
 def interpolation_matrix(kernel_size: int, size: int, mode: str) -> Tensor:
     """The matrix U of shape (size, kernel_size), float64, that resizes along one axis.
 
@@ -36,8 +36,8 @@ def interpolation_matrix(kernel_size: int, size: int, mode: str) -> Tensor:
     """
     if mode == "area":
         return _area_matrix(kernel_size, size)
-    if mode not in ("nearest", "bilinear", "bicubic"):
-        raise UnknownName("interpolation", mode, ("nearest", "bilinear", "bicubic", "area"))
+    if mode not in INTERPOLATIONS:
+        raise UnknownName("interpolation", mode, INTERPOLATIONS)
     unit_columns = torch.eye(kernel_size, dtype=torch.float64).reshape(1, kernel_size, kernel_size, 1)
     align = {} if mode == "nearest" else {"align_corners": False}
     resized = F.interpolate(unit_columns, size=(size, 1), mode=mode, **align)

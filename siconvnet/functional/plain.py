@@ -12,8 +12,7 @@ from torch import Tensor
 
 from siconvnet.errors import UnknownName
 from siconvnet.functional.interpolation import interpolation_matrix, scale_sizes
-
-POOL_MODES = ("pixel", "slice", "energy")
+from siconvnet.names import POOL_MODES
 
 
 def rescale_kernel(weight: Tensor, size: int, mode: str) -> Tensor:
@@ -81,5 +80,7 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
 
 def first_argmax(x: Tensor, dim: int) -> Tensor:
     # torch.argmax does not promise which of several equal maxima it returns; the published code relies on the first.
+    # A NaN counts as the maximum, as in torch: it must not be hidden.
     position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
-    return torch.where(x == x.amax(dim, keepdim=True), position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)
+    largest = (x == x.amax(dim, keepdim=True)) | x.isnan()
+    return torch.where(largest, position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)

@@ -8,13 +8,13 @@ wins is decided by how its interpolation rounds.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.conv import conv2d
 from siconvnet.functional.dispatch import plain_requested
 
@@ -40,11 +40,14 @@ def rescaled_input_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, scales
         weight: ``[C', C, k, k]``, the same at all scales.
         bias: ``[C']`` or none, added before rescaling back.
     """
-    if plain_requested():
+    if plain_requested() or x.numel() == 0:
         stack = torch.cat([rescale_in_frame(x, scale) for scale in scales])
         responses = conv2d(stack, weight, bias).chunk(len(scales))
         return torch.stack([rescale_in_frame(y, 1 / s) for y, s in zip(responses, scales, strict=True)]).max(0).values
-    return largest(*(_at_scale(x, weight, bias, scale) for scale in scales))
+    best = _at_scale(x, weight, bias, scales[0])
+    for scale in scales[1:]:
+        best = _Larger.apply(best, _at_scale(x, weight, bias, scale))
+    return best
 
 
 def _at_scale(x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
@@ -69,7 +72,7 @@ class _WayThere(NamedTuple):
     unused: tuple[int, int]
 
 
-@lru_cache(maxsize=256)
+@cached_constant
 def _way_there(side: int, kernel_size: int, scale: float, dtype: torch.dtype, device: torch.device) -> _WayThere:
     responses = side - kernel_size + 1
     used = _along_one_axis(responses, 1 / scale).any(0).nonzero()[:, 0]
@@ -87,24 +90,15 @@ def _along_one_axis(side: int, scale: float) -> Tensor:
     return F.pad(resized, (0, 0, before, side - size - before))
 
 
-def largest(*tensors: Tensor) -> Tensor:
-    """The elementwise maximum of tensors of one shape; of equals the first gets the gradient."""
-    return _Largest.apply(*tensors)
-
-
-class _Largest(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
-        best = tensors[0].clone()
-        winner = torch.zeros_like(best, dtype=torch.uint8)
-        for index, tensor in enumerate(tensors[1:], start=1):
-            torch.maximum(winner, (tensor > best).to(torch.uint8).mul_(index), out=winner)
-            torch.maximum(best, tensor, out=best)
-        ctx.save_for_backward(winner)
-        ctx.count = len(tensors)
-        return best
+class _Larger(torch.autograd.Function):
+    """The elementwise maximum of two tensors; of equals the first gets the gradient."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        (winner,) = ctx.saved_tensors
-        return tuple(gradient * (winner == index) for index in range(ctx.count))
+    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
+        ctx.save_for_backward(second > first)
+        return torch.maximum(first, second)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        (second_wins,) = ctx.saved_tensors
+        return gradient * ~second_wins, gradient * second_wins

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from siconvnet.errors import InvalidArgument
 from siconvnet.functional import correlation, plain, sparse
 from siconvnet.functional.correlation import Correlation, ScaleGradient
 from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
@@ -31,7 +32,8 @@ def scale_conv2d(
     stride: int = 1,
 ) -> Tensor:
     """Correlate with one kernel at many scales: ``[B, C, H, W] -> [B, C', S, H', W']``. See `plain.scale_conv2d`."""
-    if plain_requested():
+    _check(x, weight, num_scales, padding)
+    if plain_requested() or x.numel() == 0:
         return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
     padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
     return _ScaleConv.apply(*single_precision(padded, weight, bias), geometry).to(x.dtype)
@@ -53,11 +55,26 @@ def scale_conv_pool2d(
     Args:
         pool: "pixel", "slice" or "energy".
     """
-    if plain_requested():
+    _check(x, weight, num_scales, padding)
+    if plain_requested() or x.numel() == 0:
         return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
     padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
     pooled, winner = _ScaleConvPool.apply(*single_precision(padded, weight, bias), geometry, pool)
     return pooled.to(x.dtype), winner
+
+
+def _check(x: Tensor, weight: Tensor, num_scales: int, padding: bool) -> None:
+    k = weight.shape[-1]
+    if k % 2 == 0 or weight.shape[-2] != k:
+        raise InvalidArgument(
+            f"a kernel of {tuple(weight.shape[-2:])} pixels cannot be rescaled; it must be square and odd."
+        )
+    largest = k + 2 * (num_scales - 1)
+    if not padding and min(x.shape[-2:]) < largest:
+        raise InvalidArgument(
+            f"an input of {tuple(x.shape[-2:])} pixels is smaller than the largest kernel, {largest}x{largest}; "
+            f"use at most {(min(x.shape[-2:]) - k) // 2 + 1} scales or padding."
+        )
 
 
 def _prepare(
@@ -161,7 +178,7 @@ def _pixel_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
     # The scale after the last one that reaches a pixel is the first that has padding there: a zero that may win.
     depth = geometry.depth(x.device)
     padding_wins = (best < 0) & (depth < geometry.num_scales)
-    return best.masked_fill_(padding_wins, 0), torch.where(padding_wins, depth, winner)
+    return best.masked_fill_(padding_wins, 0).contiguous(), torch.where(padding_wins, depth, winner)
 
 
 def _slice_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -182,7 +199,7 @@ def _slice_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
         current = best[geometry.inside(scale)]
         torch.where(better, responses, current, out=current)
     best, winner = _channels_first(best, x) + bias.view(-1, 1, 1), winner.view(x.shape[0], -1)
-    return best.mul_(winner[:, :, None, None] < geometry.depth(x.device)), winner
+    return best.mul_(winner[:, :, None, None] < geometry.depth(x.device)).contiguous(), winner
 
 
 def _energy_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,10 @@ are handled together by products of matrices no larger than the image, whatever 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
+from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
 
@@ -70,7 +69,7 @@ def _shifted(geometry: Geometry, side: int, scale: Tensor, position: Tensor, lik
     return table[scale[:, None, None], torch.arange(table.shape[1], device=like.device)[:, None], taps[:, None]]
 
 
-@lru_cache(maxsize=64)
+@cached_constant
 def _table(geometry: Geometry, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """For each scale its taps from column `side` on, ``[S, k, 2 side]``, and the input pixel of frame pixel 0."""
     k = geometry.kernel_size

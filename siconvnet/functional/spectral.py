@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.geometry import Geometry, Span
 from siconvnet.functional.interpolation import interpolation_matrix
 
@@ -50,11 +50,21 @@ def axes(geometry: Geometry, scale: int, like: Tensor) -> tuple[Axis, Axis]:
     )
 
 
+def unscaled_axes(height: int, width: int, kernel_size: int, like: Tensor) -> tuple[Axis, Axis]:
+    """The matrices of kernels that keep their size, for all valid outputs."""
+    # Resizing k to k by the nearest neighbour is the identity.
+    shared = (kernel_size, kernel_size, "nearest", 1, complex_dtype(like), like.device)
+    return (
+        axis(height, False, Span(0, height - kernel_size + 1, 0), *shared),
+        axis(width, True, Span(0, width - kernel_size + 1, 0), *shared),
+    )
+
+
 def complex_dtype(like: Tensor) -> torch.dtype:
     return torch.complex128 if like.dtype == torch.float64 else torch.complex64
 
 
-@lru_cache(maxsize=1024)
+@cached_constant
 def axis(
     length: int,
     half: bool,

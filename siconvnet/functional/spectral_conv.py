@@ -7,12 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.functional import spectral
-from siconvnet.functional.geometry import Span
 
 # What a multiply-add costs here, relative to one in a direct convolution. Over 17 shapes from 5x5 to 33x33 on an x86
-# CPU it was 1.9 to 4.1 forward; of the backward passes the direct one is slow, and there it was 0.1 to 2.6.
+# CPU it was 1.9 to 4.1 forward. Backward it was 1.9 to 2.6 up to 11x11, and 0.1 to 1.4 from 15x15 on, where the direct
+# computation falls behind.
 FORWARD_COST = 3.5
-BACKWARD_COST = 2.0
+_BACKWARD_COST, _BACKWARD_COST_LARGE, _LARGE = 2.0, 0.6, 15
+
+
+def backward_cost(kernel_size: int) -> float:
+    """The relative cost of a multiply-add in the backward pass."""
+    return _BACKWARD_COST if kernel_size < _LARGE else _BACKWARD_COST_LARGE
 
 
 def prefers_spectral(
@@ -31,16 +36,6 @@ def prefers_spectral(
     return relative_cost * (mixing + kernels + back) < direct
 
 
-def _axes(x: Tensor, k: int) -> tuple[spectral.Axis, spectral.Axis]:
-    height, width = x.shape[2:]
-    dtype = spectral.complex_dtype(x)
-    # Resizing k to k by the nearest neighbour is the identity: the kernels keep their size here.
-    return (
-        spectral.axis(height, False, Span(0, height - k + 1, 0), k, k, "nearest", 1, dtype, x.device),
-        spectral.axis(width, True, Span(0, width - k + 1, 0), k, k, "nearest", 1, dtype, x.device),
-    )
-
-
 def _grouped_spectrum(x: Tensor, groups: int) -> Tensor:
     """``[B, G C, H, W] -> [Fy, Fx, G, B, C]``."""
     return torch.fft.rfft2(x).unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2).contiguous()
@@ -55,15 +50,15 @@ def _kernel_spectrum(weight: Tensor, groups: int, axes: tuple[spectral.Axis, spe
 def convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Valid cross-correlation without bias: ``[B, C, H, W] -> [B, C', H', W']``.
 
-    Where the taps of a kernel meet nothing but zeros the result is exactly zero, as in a direct convolution: rounding
-    must not open a ReLU that is closed.
+    Where the taps of all kernels of a group meet nothing but zeros the result is exactly zero, as in a direct
+    convolution: over an empty background rounding must not open a ReLU that is closed.
     """
     k, batch = weight.shape[-1], x.shape[0]
-    axes = _axes(x, k)
+    axes = spectral.unscaled_axes(x.shape[2], x.shape[3], k, x)
     product = _grouped_spectrum(x, groups) @ _kernel_spectrum(weight, groups, axes)
     maps = spectral.maps_from_spectrum(product.flatten(2), *axes)
     maps = maps.unflatten(2, (groups, batch, -1)).permute(3, 2, 4, 0, 1)
-    return (maps * _meets_something(x, weight, groups)[:, :, None]).flatten(1, 2)
+    return (maps * _meets_something(x, weight, groups)[:, :, None]).flatten(1, 2).contiguous()
 
 
 def _meets_something(x: Tensor, weight: Tensor, groups: int) -> Tensor:
@@ -77,7 +72,7 @@ def gradients(
     gradient: Tensor, x: Tensor, weight: Tensor, groups: int, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of `convolve` with respect to input and weight."""
-    axes = _axes(x, weight.shape[-1])
+    axes = spectral.unscaled_axes(x.shape[2], x.shape[3], weight.shape[-1], x)
     maps = gradient.unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2)
     spectrum = spectral.maps_to_spectrum(maps.flatten(2), *axes).unflatten(2, maps.shape[2:])
     grad_x = grad_weight = None

@@ -18,9 +18,6 @@ class Conv3dMax(nn.Conv3d):
         out_channels: C'.
         kernel_size: k, along scale and both image axes.
 
-    The input has to be zero where a `SiConv2d` without padding leaves zeros: outside the square that is one pixel
-    smaller on each side with every scale.
-
     Raises:
         InvalidArgument: fewer scales or pixels than k.
     """

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import plain
+from siconvnet.names import INTERPOLATIONS
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 SELECTIONS = ("max", "attention")
 
 

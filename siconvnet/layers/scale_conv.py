@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import plain
-
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
+from siconvnet.names import INTERPOLATIONS, POOL_MODES
 
 
 def full_num_scales(side: int, kernel_size: int) -> int:
@@ -52,11 +51,11 @@ class SiConv2d(nn.Module):
         kernel_size: int,
         stride: int = 1,
         padding: bool = False,
-        interp_mode: str = "bicubic",
+        interp_mode: str = "nearest",
     ):
         super().__init__()
-        if interp_mode not in _INTERPOLATIONS:
-            raise UnknownName("interpolation", interp_mode, _INTERPOLATIONS)
+        if interp_mode not in INTERPOLATIONS:
+            raise UnknownName("interpolation", interp_mode, INTERPOLATIONS)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise InvalidArgument(
                 f"kernel_size is {kernel_size}: it must be odd, so that rescaled kernels share a centre."
@@ -90,12 +89,6 @@ class SiConv2d(nn.Module):
     def _check_input(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise InvalidArgument(f"expected an input [B, {self.in_channels}, H, W], got {list(x.shape)}.")
-        largest = self.kernel_size + 2 * (self.num_scales - 1)
-        if not self.padding and min(x.shape[2:]) < largest:
-            raise InvalidArgument(
-                f"an input of {tuple(x.shape[2:])} pixels is smaller than the largest kernel, {largest}x{largest}; "
-                f"use at most {full_num_scales(min(x.shape[2:]), self.kernel_size)} scales or padding=True."
-            )
 
     def extra_repr(self) -> str:
         return (
@@ -119,8 +112,8 @@ class ScalePool(nn.Module):
 
     def __init__(self, mode: str = "pixel"):
         super().__init__()
-        if mode not in plain.POOL_MODES:
-            raise UnknownName("pooling", mode, plain.POOL_MODES)
+        if mode not in POOL_MODES:
+            raise UnknownName("pooling", mode, POOL_MODES)
         self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,12 +144,12 @@ class SiConvPool2d(SiConv2d):
         kernel_size: int,
         stride: int = 1,
         padding: bool = False,
-        interp_mode: str = "bicubic",
+        interp_mode: str = "nearest",
         pool: str = "pixel",
     ):
         super().__init__(in_channels, out_channels, num_scales, kernel_size, stride, padding, interp_mode)
-        if pool not in plain.POOL_MODES:
-            raise UnknownName("pooling", pool, plain.POOL_MODES)
+        if pool not in POOL_MODES:
+            raise UnknownName("pooling", pool, POOL_MODES)
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
@@ -164,7 +157,7 @@ class SiConvPool2d(SiConv2d):
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """The winning scale of each channel ``[B, C']``, or of each pixel ``[B, C', H', W']`` in pixel mode."""
-        return self._pooled(x)[1]
+        return self._pooled(x)[1].long()
 
     def _pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check_input(x)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siconvnet import functional
+from siconvnet.errors import InvalidArgument
 from siconvnet.functional import spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
@@ -240,3 +241,112 @@ def test_without_the_mask_of_empty_patches_rounding_would_break_ties(monkeypatch
     monkeypatch.setattr(Correlation, "_covers_something", everything)
     with pytest.raises(AssertionError):
         assert_same(scale_conv(8, "bicubic", "pixel"), inputs, dense)
+
+
+ALL_POOLS = pytest.mark.parametrize("pool", POOLS)
+
+
+@ALL_POOLS
+def test_an_empty_batch(pool):
+    _, weight, bias = tensors(2, 3, 3, 12, 12, torch.float32)
+    x = torch.zeros(0, 2, 12, 12, requires_grad=True)
+    out = scale_conv(4, "bicubic", pool)(x, weight, bias)
+    value = out[0] if pool else out
+    assert value.shape[0] == 0
+    value.sum().backward()
+    assert x.grad is not None and x.grad.shape == x.shape
+
+
+@ALL_POOLS
+def test_nan_is_not_hidden(pool):
+    x, weight, bias = tensors(1, 2, 3, 12, 12, torch.float32)
+    weight[0, 0, 1, 1] = torch.nan
+    out = scale_conv(4, "bicubic", pool)(x, weight, bias)
+    assert (out[0] if pool else out)[:, 0].isnan().any()
+    with functional.plain_math():
+        out = scale_conv(4, "bicubic", pool)(x, weight, bias)
+    assert (out[0] if pool else out)[:, 0].isnan().any()
+
+
+def test_nan_is_not_hidden_by_the_maximum_of_conv3d():
+    x, weight = torch.rand(2, 3, 5, 9, 9), torch.randn(4, 3, 3, 3, 3)
+    weight[1] = torch.nan
+    out = functional.conv3d_max(x, weight, torch.zeros(4))
+    assert out[:, 1].isnan().all() and out[:, [0, 2, 3]].isfinite().all()
+
+
+def test_conv3d_over_an_empty_part_is_exactly_the_bias():
+    # All responses to the bright part are negative, so the maximum is that of the empty one: zero, at the first window.
+    x = torch.rand(2, 2, 5, 16, 16)
+    x[..., :8] = 0
+    assert_same(lambda w: functional.conv3d_max(x, w, torch.zeros(3)), (-torch.rand(3, 2, 3, 3, 3),), dense)
+    assert functional.conv3d_max(x, -torch.rand(3, 2, 3, 3, 3), torch.zeros(3)).eq(0).all()
+
+
+def test_conv3d_takes_any_input():
+    assert_same(
+        functional.conv3d_max,
+        (torch.randn(2, 3, 6, 10, 9).double(), torch.randn(4, 3, 3, 3, 3).double(), torch.randn(4).double()),
+        dense,
+    )
+
+
+def test_constants_made_in_inference_mode_serve_training():
+    x, weight, bias = tensors(2, 4, 5, 20, 24, torch.float32)
+    scales = (0.7, 1.0, 1.5)
+    functional.clear_caches()
+    with torch.inference_mode():
+        functional.rescaled_input_conv2d(x, weight, bias, scales)
+        functional.scale_conv_pool2d(x, weight, bias, 4, "area", "pixel")
+    weight.requires_grad_()
+    functional.rescaled_input_conv2d(x, weight, bias, scales).sum().backward()
+    functional.scale_conv_pool2d(x, weight, bias, 4, "area", "pixel")[0].sum().backward()
+    with functional.plain_math():
+        functional.scale_conv_pool2d(x, weight, bias, 4, "area", "pixel")[0].sum().backward()
+    assert weight.grad is not None
+
+
+def test_constants_of_a_trace_do_not_outlive_it():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    functional.clear_caches()
+    with FakeTensorMode():
+        functional.scale_conv2d(torch.rand(2, 1, 12, 12), torch.rand(2, 1, 3, 3), None, 4, "bicubic")
+    out = functional.scale_conv2d(torch.rand(2, 1, 12, 12), torch.rand(2, 1, 3, 3), None, 4, "bicubic")
+    assert type(out) is torch.Tensor
+
+
+@ALL_POOLS
+def test_functional_transforms_take_the_plain_way(pool):
+    x, weight, bias = tensors(1, 2, 3, 9, 9, torch.float64)
+
+    def loss(weight):
+        out = scale_conv(3, "bicubic", pool)(x, weight, bias)
+        return (out[0] if pool else out).sum()
+
+    expected = torch.autograd.grad(loss(weight.requires_grad_()), weight)[0]
+    torch.testing.assert_close(torch.func.grad(loss)(weight.detach()), expected)
+    assert torch.func.vmap(loss)(torch.stack([weight.detach()] * 2)).shape == (2,)
+
+
+@ALL_POOLS
+def test_layouts_of_input_and_output(pool):
+    x, weight, bias = tensors(3, 4, 3, 12, 14, torch.float32)
+    strided = x.contiguous(memory_format=torch.channels_last)
+    assert_same(scale_conv(4, "bicubic", pool), (strided, weight, bias), dense)
+    out = scale_conv(4, "bicubic", pool)(x, weight, bias)
+    assert (out[0] if pool else out).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((torch.rand(1, 1, 12, 12), torch.rand(1, 1, 4, 4), None, 2, "bicubic"), "odd"),
+        ((torch.rand(1, 1, 12, 12), torch.rand(1, 1, 3, 5), None, 2, "bicubic"), "square"),
+        ((torch.rand(1, 1, 12, 12), torch.rand(1, 1, 3, 3), None, 9, "bicubic"), "at most 5 scales"),
+        ((torch.rand(1, 1, 12, 12), torch.rand(1, 1, 3, 3), None, 2, "cubic"), "bicubic"),
+    ],
+)
+def test_bad_input_is_said(arguments, words):
+    with pytest.raises(InvalidArgument, match=words):
+        functional.scale_conv2d(*arguments)

@@ -1,0 +1,40 @@
+"""Tensors that follow from a handful of numbers, made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CACHES: list[Any] = []
+
+
+def cached_constant(function: F) -> F:
+    """Cache what `function` makes of its hashable arguments: tensors that nobody may write to.
+
+    They are made as ordinary CPU tensors (and moved by `function` itself), whatever mode the first caller is in: an
+    inference tensor could not be used in training later. Inside a dispatch mode, as tracing is, nothing is kept.
+    """
+
+    def make(*arguments: Any) -> Any:
+        with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+            return function(*arguments)
+
+    cached = lru_cache(maxsize=1024)(make)
+    _CACHES.append(cached)
+
+    @wraps(function)
+    def get(*arguments: Any) -> Any:
+        return make(*arguments) if torch._C._len_torch_dispatch_stack() else cached(*arguments)
+
+    return get  # type: ignore[return-value]
+
+
+def clear_caches() -> None:
+    """Give back the memory of all cached constants; they are made again when they are needed."""
+    for cached in _CACHES:
+        cached.cache_clear()
