@@ -60,7 +60,7 @@ def load_suite(name: str) -> Suite:
 def parse_suite(text: str, name: str) -> Suite:
     """The suite that a YAML text describes; `name` is for messages."""
     values = _read(text, name)
-    _check_keys(values, ("description", "grids"), name)
+    _check_keys(values, ("description", "grids"), f"suite {name}")
     entries = values.get("grids")
     if not isinstance(entries, list) or not entries:
         raise InvalidArgument(f"suite {name}: 'grids' must be a list of at least one grid.")
