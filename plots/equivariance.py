@@ -50,7 +50,7 @@ def panel(frame: pd.DataFrame, dataset: str, evaluation: int, source: str) -> Fi
     axis = figure.subplots()
     cell = frame[(frame["dataset"] == dataset) & (frame["evaluation"] == evaluation)]
     _points(axis, cell, size=14)
-    _plain_ticks(axis, cell["error"])
+    _limits(axis, cell["error"])
     axis.set_xlabel(AXIS)
     axis.set_ylabel("Test accuracy [%]")
     seeds = style.seeds_label(cell.groupby("model").size())
@@ -79,7 +79,7 @@ def grid(frame: pd.DataFrame, source: str) -> Figure:
                 style.mark_missing(axis)
         seeds = style.seeds_label(rows.groupby(["evaluation", "model"]).size())
         axes[row, 0].set_ylabel(f"{style.dataset_look(dataset).label}\n{seeds}", fontweight="bold")
-    _plain_ticks(axes[0, 0], frame["error"])
+    _limits(axes[0, 0], frame["error"])
     for axis in axes[-1]:
         axis.set_xlabel("Equivariance error")
     figure.supylabel("Test accuracy [%]", fontsize=8)
@@ -96,17 +96,10 @@ def _points(axis: Axes, cell: pd.DataFrame, size: float) -> None:
         axis.scatter(rows["error"], rows["test_acc"], s=size, marker=look.marker, color=look.colour, lw=0, zorder=3)
 
 
-def _plain_ticks(axis: Axes, errors: pd.Series) -> None:
-    """Ticks at 1, 2 and 5 of each decade, or at every digit where the errors span less than half a decade."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
+def _limits(axis: Axes, errors: pd.Series) -> None:
     low, high = errors.min() * 0.9, errors.max() * 1.1
-    digits = (1, 2, 5) if high / low > 3 else range(1, 10)
-    ticks = [digit * 10.0**power for power in range(-9, 10) for digit in digits]
-    axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(low, high)
+    style.plain_log_ticks(axis, low, high)
 
 
 def _handles(frame: pd.DataFrame) -> list:

@@ -75,6 +75,7 @@ def steps(speed: pd.DataFrame, device: str, machine: str) -> Figure:
         _pair(axis, row, place)
     axis.set_xlabel("Milliseconds a training step (logarithmic); open: plain, filled: fast, bar: range")
     axis.margins(x=0.08)
+    style.plain_log_ticks(axis, *axis.get_xlim())
     batch = "" if several else f", batch {rows['batch_size'].iloc[0]}"
     versions = ", ".join(sorted(map(str, rows["torch"].unique())))
     figure.suptitle(f"{device.upper()}{batch}, torch {versions}\n{machine}", fontsize=9)

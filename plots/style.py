@@ -151,6 +151,20 @@ def mark_missing(axis: Axes, text: str = "no runs") -> None:
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=MISSING, style="italic")
 
 
+def plain_log_ticks(axis: Axes, low: float, high: float) -> None:
+    """Numbers without powers on a logarithmic x axis: whole decades, 1-2-5, or evenly spaced, as the range asks for."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    if high / low > 4:
+        digits = (1,) if high / low > 100 else (1, 2, 5)
+        ticks = [digit * 10.0**power for power in range(-9, 10) for digit in digits]
+    else:
+        ticks = list(MaxNLocator(5).tick_values(low, high))
+    axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
 @contextlib.contextmanager
 def matplotlib_settings() -> Iterator[None]:
     """The settings of this house, leaving the caller's own as they were."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmark.plots import style
 
 if TYPE_CHECKING:
@@ -54,11 +56,13 @@ def bars(seconds: pd.DataFrame, source: str, seeds: str) -> Figure:
     models, datasets = list(seconds.index), list(seconds.columns)
     figure = Figure(figsize=(style.WIDTH, 1.0 + 0.17 * len(models)), layout="constrained")
     axes = figure.subplots(1, len(datasets), sharex=True, sharey=True, squeeze=False)[0]
-    low, high = seconds.min(axis=None) / 2, seconds.max(axis=None) * 6
+    # Bars begin at a decade well below the shortest; on a logarithmic axis there is no zero to begin at.
+    low, high = 10.0 ** np.floor(np.log10(seconds.min(axis=None) / 1.5)), seconds.max(axis=None) * 6
     for axis, dataset in zip(axes, datasets, strict=True):
         axis.set_title(style.dataset_look(dataset).label)
         axis.set_xscale("log")
         axis.set_xlim(low, high)
+        style.plain_log_ticks(axis, low, high)
         axis.set_ylim(len(models) - 0.4, -0.6)
         axis.set_yticks(range(len(models)), [style.model_look(model).label for model in models])
         axis.tick_params(axis="y", length=0)
