@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError
 
-from benchmark.frames import CELL, SCALE_COLUMNS, aggregate_scales
+from benchmark.evaluation import Predictions
+from benchmark.frames import CELL, SCALE_COLUMNS, SCALES, aggregate_scales
 from benchmark.plots import IndexMaps
 from benchmark.protocol import find_scenario
 from siconvnet.errors import SiconvnetError, UnknownName
@@ -64,6 +65,7 @@ def evaluate(
     *,
     parts: Iterable[str] = PARTS,
     published_input_range: bool = False,
+    predictions: Predictions | None = None,
 ) -> Findings:
     """Every metric of a trained model that it has the maps for.
 
@@ -73,6 +75,7 @@ def evaluate(
         evaluation: the scenario that it was trained for.
         parts: of `PARTS`.
         published_input_range: see `siconvnet.metrics.equivariance`.
+        predictions: of the whole test split, where they are known already; else they are made.
 
     Raises:
         UnknownName: no such part.
@@ -85,7 +88,7 @@ def evaluate(
             raise UnknownName("part", part, PARTS)
         try:
             if part == "generalization":
-                _generalization(findings, model, dataset, evaluation)
+                _generalization(findings, predictions or _predictions(model, dataset), evaluation)
             elif part == "equivariance":
                 _equivariance(findings, model, dataset, evaluation, info.stages, published_input_range)
             else:
@@ -95,17 +98,33 @@ def evaluate(
     return findings
 
 
-def _generalization(findings: Findings, model: nn.Module, dataset: StirDataset, evaluation: int) -> None:
-    from siconvnet.metrics.generalization import accuracy_by_scale, predict, scale_consistency
+def _predictions(model: nn.Module, dataset: StirDataset) -> Predictions:
+    from siconvnet.metrics.generalization import predict
 
-    subset = dataset.select("test", range(17, 65))
+    subset = dataset.select("test", SCALES)
     predicted = predict(model, subset.images)
-    findings.by_scale = accuracy_by_scale(predicted, subset.labels, subset.scales)
+    return Predictions(predicted, subset.labels, subset.scales, np.zeros(len(predicted), dtype=np.float32))
+
+
+def read_predictions(store: Store, run_id: str) -> Predictions:
+    """The predictions that a finished run stored.
+
+    Raises:
+        SiconvnetError: the run has none.
+    """
+    with np.load(store.artifact(run_id, "predictions.npz")) as arrays:
+        return Predictions.from_arrays(arrays)
+
+
+def _generalization(findings: Findings, predictions: Predictions, evaluation: int) -> None:
+    from siconvnet.metrics.generalization import accuracy_by_scale, scale_consistency
+
+    findings.by_scale = accuracy_by_scale(predictions.predicted, predictions.labels, predictions.scales)
     seen = find_scenario(evaluation).train_scales
     unseen = [value for scale, value in findings.by_scale.items() if scale not in seen]
     if unseen:
         findings.scalars["unseen_acc"] = float(np.mean(unseen))
-    findings.scalars["scale_consistency"] = 100 * scale_consistency(predicted, subset.scales)
+    findings.scalars["scale_consistency"] = 100 * scale_consistency(predictions.predicted, predictions.scales)
 
 
 def _equivariance(
@@ -132,7 +151,7 @@ def _equivariance(
 def _indices(findings: Findings, model: nn.Module, dataset: StirDataset, pools: tuple[str, ...]) -> None:
     from siconvnet.metrics.indices import most_frequent, pearson_r, per_channel, scale_indices, selection_consistency
 
-    subset = dataset.select("test", range(17, 65))
+    subset = dataset.select("test", SCALES)
     objects = dataset.num_classes * dataset.num_instances
     shown = min(OBJECT, objects - 1)
     means: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}

@@ -38,7 +38,7 @@ def evaluate(
     import time
 
     from benchmark.environment import find_device
-    from benchmark.evaluated import PARTS, done_parts, keep, load_model
+    from benchmark.evaluated import PARTS, done_parts, keep, load_model, read_predictions
     from benchmark.evaluated import evaluate as measure
     from benchmark.tracking import Store
     from siconvnet.datasets import load_dataset
@@ -74,6 +74,7 @@ def evaluate(
                 int(run["evaluation"]),
                 parts=missing,
                 published_input_range=published_input_range,
+                predictions=read_predictions(store, run["run_id"]),
             )
             keep(store, run["run_id"], found, [labels[part] for part in missing])
         except SiconvnetError as error:

@@ -33,7 +33,7 @@ def equivariance_errors(
     stages: Sequence[str],
     *,
     published_input_range: bool = False,
-    batch_size: int = 32,
+    batch_size: int = 16,
 ) -> dict[str, NDArray[np.float64]]:
     """The error of every object of the test split at every pair, for each stage.
 

@@ -62,8 +62,9 @@ def most_frequent(indices: Indices) -> Indices:
     if indices.ndim == 2:
         return indices
     flat = indices.reshape(-1, indices.shape[2] * indices.shape[3])
-    counts = np.zeros((len(flat), int(flat.max()) + 1), dtype=np.int32)
-    np.add.at(counts, (np.arange(len(flat))[:, None], flat), 1)
+    width = int(flat.max()) + 1
+    keys = flat + np.arange(len(flat))[:, None] * width
+    counts = np.bincount(keys.ravel(), minlength=len(flat) * width).reshape(len(flat), width)
     return counts.argmax(axis=1).astype(np.uint8).reshape(indices.shape[:2])
 
 
