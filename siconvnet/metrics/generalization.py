@@ -16,10 +16,7 @@ Array = NDArray[np.generic]
 
 
 def predict(model: nn.Module, images: NDArray[np.float32], batch_size: int = 16) -> NDArray[np.int64]:
-    """The class that `model` gives each image, ``[N, C, H, W] -> [N]``; the model's mode and device are its own.
-
-    Networks of many scales are fastest in small batches: large ones leave the processor's caches.
-    """
+    """The class that `model` gives each image, ``[N, C, H, W] -> [N]``; the model's mode and device are its own."""
     import torch
 
     device = next(model.parameters()).device
