@@ -7,6 +7,7 @@ begins anew. It is read without running code from it (`weights_only`).
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import time
 from pathlib import Path
@@ -48,6 +49,7 @@ class Checkpoint:
         self._last = self._start
         if not self.path.is_file():
             return 0.0
+        fresh = copy.deepcopy(training.state_dict())
         try:
             saved = torch.load(self.path, map_location=training.train.labels.device, weights_only=True)
             made_by, ours = saved["made_by"], self._key(training)
@@ -57,6 +59,8 @@ class Checkpoint:
             training.load_state_dict(_unpacked(saved["state"]))
         except Exception as error:
             # A full or torn disk, another version: training again is always right, only slower.
+            # What was loaded before the mistake was found must not stay.
+            training.load_state_dict(fresh)
             self.note = f"checkpoint refused: {' '.join(str(error).split())[:200]}"
             return 0.0
         self._before = float(saved["seconds"])
