@@ -54,6 +54,7 @@ def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> 
     from benchmark import environment
     from siconvnet import functional
 
+    versions = environment.versions()
     ways: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "plain": functional.plain_math,
         "fast": contextlib.nullcontext,
@@ -84,6 +85,8 @@ def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> 
             "fast_peak_mb": fast.peak_mb,
             "machine": environment.describe(device)["device_name"],
             "torch": torch.__version__,
+            "siconvnet": versions["siconvnet"],
+            "commit": (environment.git_state() or {}).get("commit", ""),
         }
 
 
@@ -142,6 +145,7 @@ def _milliseconds(work: Callable[[], None], device: torch.device) -> float:
     import torch
 
     if device.type == "cuda":
+        torch.cuda.set_device(device)  # events are of the current device
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         work()

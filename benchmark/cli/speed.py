@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-m", "--model", "patterns", multiple=True, default=("*",), help='Models, also as "*pool"; repeatable.')
+@click.option(
+    "-m", "--model", "patterns", multiple=True, default=("*",), help='Models, also "*pool" or module:Class; repeatable.'
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=7, show_default=True, help="Of each way, in turn.")
@@ -32,10 +34,11 @@ def speed(patterns: tuple[str, ...], device: str, batch_size: int, repeats: int,
     from benchmark.files import write_text
     from benchmark.speed import measure
     from siconvnet.errors import UnknownName
+    from siconvnet.models import is_target
 
     models: dict[str, None] = {}
     for pattern in patterns:
-        found = siconvnet.list_models(pattern)
+        found = [pattern] if is_target(pattern) else siconvnet.list_models(pattern)
         if not found:
             raise UnknownName("model", pattern, siconvnet.list_models())
         models.update(dict.fromkeys(found))

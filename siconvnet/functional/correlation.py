@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import spectral
+from siconvnet.functional import spectral, spectral_conv
+from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.geometry import Geometry
+from siconvnet.functional.interpolation import interpolation_matrix
 
 
 class Correlation:
@@ -21,12 +24,7 @@ class Correlation:
     """
 
     def __init__(self, x: Tensor, weight: Tensor, geometry: Geometry):
-        self.weight, self.geometry, self.like = weight, geometry, x
-        self.batch, self.out_channels = x.shape[0], weight.shape[0]
-        self.spectrum = spectral.input_spectrum(x)
-        # Summed-area table of the pixels that are not zero in every channel.
-        nonzero = (x != 0).any(1).to(torch.int32)
-        self.counts = F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
+        self.x, self.weight, self.geometry = x, weight, geometry
 
     def responses(self, scale: int, maps: Tensor | None = None) -> Tensor:
         """Responses of one scale inside the frame, without bias.
@@ -38,28 +36,69 @@ class Correlation:
             ``[P, Q, B * C']``, or as many maps as were asked for. Where a kernel covers nothing but zeros the response
             is exactly zero, as it is when the products are summed one by one: ties between scales depend on it.
         """
-        rows, columns = spectral.axes(self.geometry, scale, self.like)
-        kernel = spectral.kernel_spectrum(self.weight, rows, columns)
-        # One input channel leaves nothing to sum over, and a batch of outer products is slow as matrix products.
-        product = (self.spectrum * kernel if kernel.shape[2] == 1 else self.spectrum @ kernel).flatten(2)
+        if not _prefers_spectral(self.x, self.weight, self.geometry, scale, spectral_conv.FORWARD_COST):
+            kernel = _rescaled(self.weight, self.geometry, scale)
+            responses = F.conv2d(_seen(self.x, self.geometry, scale), kernel, stride=self.geometry.stride)
+            responses = responses.flatten(0, 1).permute(1, 2, 0).contiguous()
+            return responses if maps is None else responses[..., maps]
+        rows, columns = spectral.axes(self.geometry, scale, self.x)
+        product = (self._spectrum @ spectral.kernel_spectrum(self.weight, rows, columns)).flatten(2)
         covered = self._covers_something(scale)
         if maps is not None:
-            return (
-                spectral.maps_from_spectrum(product[..., maps], rows, columns) * covered[..., maps // self.out_channels]
-            )
+            covered = covered[..., maps // len(self.weight)]
+            return spectral.maps_from_spectrum(product[..., maps], rows, columns) * covered
         responses = spectral.maps_from_spectrum(product, rows, columns)
-        return (responses.unflatten(2, (self.batch, -1)) * covered[..., None]).flatten(2)
+        return (responses.unflatten(2, (len(self.x), -1)) * covered[..., None]).flatten(2)
+
+    @cached_property
+    def _spectrum(self) -> Tensor:
+        return spectral.input_spectrum(self.x)
+
+    @cached_property
+    def _counts(self) -> Tensor:
+        """Summed-area table of the pixels that are not zero in every channel: ``[B, H + 1, W + 1]``."""
+        nonzero = (self.x != 0).any(1).to(torch.int32)
+        return F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
 
     def _covers_something(self, scale: int) -> Tensor:
         """Whether the kernel covers a pixel that is not zero: ``[P, Q, B]``."""
         size = self.geometry.size(scale)
         rows, columns = (
-            span.first + self.geometry.stride * torch.arange(span.count, device=self.like.device)
+            span.first + self.geometry.stride * torch.arange(span.count, device=self.x.device)
             for span in self.geometry.spans(scale)
         )
-        upper, lower = self.counts[:, rows], self.counts[:, rows + size]
+        upper, lower = self._counts[:, rows], self._counts[:, rows + size]
         covered = lower[..., columns + size] - lower[..., columns] - upper[..., columns + size] + upper[..., columns]
         return (covered > 0).permute(1, 2, 0)
+
+
+def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, relative_cost: float) -> bool:
+    size = geometry.size(scale)
+    if min(span.count for span in geometry.spans(scale)) == 0:
+        return True  # nothing to compute, which matrices without rows do and a convolution refuses
+    kernels = torch.Size([*weight.shape[:2], size, size])
+    return spectral_conv.prefers_spectral(x.shape, kernels, 0, 1, relative_cost * geometry.stride**2)
+
+
+def _seen(x: Tensor, geometry: Geometry, scale: int) -> Tensor:
+    """The part of the input that the kernels of one scale meet."""
+    rows, columns = (
+        slice(span.first, span.first + (span.count - 1) * geometry.stride + geometry.size(scale))
+        for span in geometry.spans(scale)
+    )
+    return x[:, :, rows, columns]
+
+
+def _rescaled(weight: Tensor, geometry: Geometry, scale: int) -> Tensor:
+    resize = _resize(geometry, scale, weight.dtype, weight.device)
+    return resize @ weight @ resize.T
+
+
+@cached_constant
+def _resize(geometry: Geometry, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    size = geometry.size(scale)
+    matrix = interpolation_matrix(geometry.kernel_size, size, geometry.mode) * (geometry.kernel_size / size)
+    return matrix.to(device, dtype)
 
 
 ScaleGradient = tuple[int, Tensor, "Tensor | None"]
@@ -79,27 +118,55 @@ def gradients(
             frame, and which of the B * C' maps those N are (none: all).
         wanted: whether the input's and the weight's gradient are needed.
     """
-    batch, out_channels = x.shape[0], weight.shape[0]
-    spectrum = spectral.input_spectrum(x) if wanted[1] else None
-    total_x = total_weight = None
+    grad_x = torch.zeros_like(x) if wanted[0] else None
+    grad_weight = torch.zeros_like(weight) if wanted[1] else None
+    spectrum = total = None
     for scale, maps, which in of_scales:
+        cost = spectral_conv.backward_cost(geometry.size(scale))
+        if not _prefers_spectral(x, weight, geometry, scale, cost):
+            _add_direct_gradients(scale, _all_maps(maps, which, x, weight), x, weight, geometry, grad_x, grad_weight)
+            continue
         rows, columns = spectral.axes(geometry, scale, x)
-        gradient = spectral.maps_to_spectrum(maps, rows, columns)
-        if which is not None:
-            gradient = gradient.new_zeros(*gradient.shape[:2], batch * out_channels).index_copy_(2, which, gradient)
-        gradient = gradient.unflatten(2, (batch, out_channels))
-        if wanted[0]:
+        gradient = _all_maps(spectral.maps_to_spectrum(maps, rows, columns), which, x, weight)
+        if grad_x is not None:
             part = gradient @ spectral.kernel_spectrum(weight, rows, columns).mH
-            total_x = part if total_x is None else total_x.add_(part)
-        if spectrum is not None:
-            part = spectral.kernel_gradient(spectrum.mT @ gradient.conj(), rows, columns)
-            total_weight = part if total_weight is None else total_weight + part
-    grad_x = grad_weight = None
-    if wanted[0]:
-        grad_x = torch.zeros_like(x) if total_x is None else spectral.input_from_spectrum(total_x, *x.shape[2:])
-    if wanted[1]:
-        grad_weight = torch.zeros_like(weight) if total_weight is None else total_weight
+            total = part if total is None else total.add_(part)
+        if grad_weight is not None:
+            spectrum = spectral.input_spectrum(x) if spectrum is None else spectrum
+            grad_weight += spectral.kernel_gradient(spectrum.mT @ gradient.conj(), rows, columns)
+    if grad_x is not None and total is not None:
+        grad_x += spectral.input_from_spectrum(total, *x.shape[2:])
     return grad_x, grad_weight
+
+
+def _all_maps(maps: Tensor, which: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
+    """``[., ., N] -> [., ., B, C']``, zero for the maps that are not among those N."""
+    if which is not None:
+        maps = maps.new_zeros(*maps.shape[:2], len(x) * len(weight)).index_copy_(2, which, maps)
+    return maps.unflatten(2, (len(x), len(weight)))
+
+
+def _add_direct_gradients(
+    scale: int,
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    geometry: Geometry,
+    grad_x: Tensor | None,
+    grad_weight: Tensor | None,
+) -> None:
+    """Add one scale's share to the gradients, by convolutions with the rescaled kernels."""
+    wanted = [grad_x is not None, grad_weight is not None, False]
+    stride = [geometry.stride] * 2
+    part_x, part_kernel, _ = torch.ops.aten.convolution_backward(
+        gradient.permute(2, 3, 0, 1).contiguous(), _seen(x, geometry, scale), _rescaled(weight, geometry, scale),
+        None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted,
+    )  # fmt: skip
+    if grad_x is not None:
+        _seen(grad_x, geometry, scale).add_(part_x)
+    if grad_weight is not None:
+        resize = _resize(geometry, scale, weight.dtype, weight.device)
+        grad_weight += resize.T @ part_kernel @ resize
 
 
 def plain_gradients(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from comparing import assert_same, dense, sparse
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siconvnet import functional
@@ -32,11 +34,18 @@ def tensors(channels, out_channels, kernel_size, height, width, dtype, batch=2):
     return x, weight, torch.randn(out_channels, dtype=dtype) / 3
 
 
+@pytest.fixture(params=[0.0, math.inf], ids=["spectral", "direct"])
+def way(request, monkeypatch):
+    """The small tensors of tests would all be convolved directly; here each way is taken in turn."""
+    for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
+        monkeypatch.setattr(spectral_conv, cost, request.param)
+
+
 @pytest.mark.parametrize("upstream", [dense, sparse])
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kernel_size", [3, 7, 11, 15])
-def test_scale_convolution(kernel_size, mode, pool, upstream):
+def test_scale_convolution(way, kernel_size, mode, pool, upstream):
     for dtype, channels in ((torch.float64, 1), (torch.float32, 3)):
         side = kernel_size + 11
         inputs = tensors(channels, 4, kernel_size, side, side + 2, dtype)
@@ -45,8 +54,8 @@ def test_scale_convolution(kernel_size, mode, pool, upstream):
 
 @pytest.mark.parametrize("pool", POOLS)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
-def test_scale_convolution_of_any_shape(pool, data):
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_scale_convolution_of_any_shape(way, pool, data):
     kernel_size = data.draw(st.sampled_from([1, 3, 5, 7]))
     height, width = (kernel_size + data.draw(st.integers(0, 14)) for _ in range(2))
     padding = data.draw(st.booleans())
@@ -60,7 +69,7 @@ def test_scale_convolution_of_any_shape(pool, data):
 
 @pytest.mark.parametrize("pool", POOLS[1:])
 @pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])
-def test_an_empty_image_ties_everywhere(pool, bias):
+def test_an_empty_image_ties_everywhere(way, pool, bias):
     inputs = torch.zeros(2, 1, 16, 16), torch.randn(3, 1, 5, 5), torch.full((3,), bias)
     assert_same(scale_conv(6, "bicubic", pool), inputs, dense)
 
@@ -73,7 +82,7 @@ def test_bias_may_be_absent(pool):
 
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("mode", MODES)
-def test_gradients_are_those_of_the_function(pool, mode):
+def test_gradients_are_those_of_the_function(way, pool, mode):
     x, weight, bias = (
         torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 2, 7, 7), (2, 2, 3, 3), (2,))
     )
@@ -109,22 +118,25 @@ CONVOLUTIONS = [
 @pytest.mark.parametrize("upstream", [dense, sparse])
 @pytest.mark.parametrize("shape", CONVOLUTIONS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_convolution(shape, upstream, dtype):
+def test_convolution(way, shape, upstream, dtype):
     batch, channels, out_channels, kernel_size, side, padding, groups = shape
     x, weight, bias = tensors(channels, out_channels, kernel_size, side, side + 1, dtype, batch)
     weight = weight[:, : channels // groups].clone()
     assert_same(lambda x, w, b: functional.conv2d(x, w, b, padding=padding, groups=groups), (x, weight, bias), upstream)
 
 
-def test_the_convolutions_above_take_both_ways():
-    def spectral(batch, channels, out_channels, kernel_size, side, padding, groups):
+def test_shapes_of_the_models_take_the_way_that_is_faster_there():
+    def spectral(batch, channels, out_channels, kernel_size, side):
         shapes = (
             torch.Size([batch, channels, side, side]),
-            torch.Size([out_channels, channels // groups] + [kernel_size] * 2),
+            torch.Size([out_channels, channels, kernel_size, kernel_size]),
         )
-        return spectral_conv.prefers_spectral(*shapes, padding, groups, spectral_conv.FORWARD_COST)
+        return spectral_conv.prefers_spectral(*shapes, 0, 1, spectral_conv.FORWARD_COST)
 
-    assert {spectral(*shape) for shape in CONVOLUTIONS} == {True, False}
+    assert not spectral(16, 16, 32, 7, 58), "the standard model"
+    assert spectral(16, 16, 32, 31, 58), "the second stage of the pooled models"
+    assert not spectral(16, 1, 16, 31, 64), "their first stage has one channel"
+    assert not spectral(2, 128, 128, 3, 24), "many channels and small kernels"
 
 
 def test_rounding_opens_no_closed_relu():
@@ -136,7 +148,7 @@ def test_rounding_opens_no_closed_relu():
     assert slow.eq(0).any() and torch.equal(fast == 0, slow == 0)
 
 
-def test_convolution_is_twice_differentiable():
+def test_convolution_is_twice_differentiable(way):
     x, weight, bias = (
         torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((1, 2, 6, 6), (2, 2, 3, 3), (2,))
     )
@@ -237,6 +249,7 @@ def test_the_comparison_sees_a_wrong_value_gradient_and_winner():
 
 def test_without_the_mask_of_empty_patches_rounding_would_break_ties(monkeypatch):
     inputs = tensors(1, 4, 5, 24, 24, torch.float32)
+    monkeypatch.setattr(spectral_conv, "FORWARD_COST", 0.0)
     everything = lambda self, scale: torch.ones(1, 1, 1, dtype=torch.bool)  # noqa: E731
     monkeypatch.setattr(Correlation, "_covers_something", everything)
     with pytest.raises(AssertionError):
@@ -258,7 +271,7 @@ def test_an_empty_batch(pool):
 
 
 @ALL_POOLS
-def test_nan_is_not_hidden(pool):
+def test_nan_is_not_hidden(way, pool):
     x, weight, bias = tensors(1, 2, 3, 12, 12, torch.float32)
     weight[0, 0, 1, 1] = torch.nan
     out = scale_conv(4, "bicubic", pool)(x, weight, bias)
@@ -330,7 +343,7 @@ def test_functional_transforms_take_the_plain_way(pool):
 
 
 @ALL_POOLS
-def test_layouts_of_input_and_output(pool):
+def test_layouts_of_input_and_output(way, pool):
     x, weight, bias = tensors(3, 4, 3, 12, 14, torch.float32)
     strided = x.contiguous(memory_format=torch.channels_last)
     assert_same(scale_conv(4, "bicubic", pool), (strided, weight, bias), dense)

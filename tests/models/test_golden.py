@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import siconvnet
+from siconvnet import functional
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
@@ -72,6 +73,12 @@ def test_logits_and_loss(case):
     _, golden, _, _, logits, loss, _, _ = case
     close(logits, golden["logits"])
     close(loss, golden["loss"])
+
+
+def test_the_plain_way_gives_the_same_logits(case):
+    _, golden, model, image, *_ = case
+    with torch.no_grad(), functional.plain_math():
+        close(model(image), golden["logits"])
 
 
 def test_input_gradient(case):
