@@ -51,6 +51,8 @@ BUILDERS: Mapping[str, Builder] = {
     "mnist": Builder("benchmark.data.mnist:build", lambda: dataset_path("mnist"), on_demand=True),
     "trafficsign": Builder("benchmark.data.trafficsign:plan", lambda: dataset_path("trafficsign"), streamed=True),
     "aerial": Builder("benchmark.data.aerial:plan", lambda: dataset_path("aerial"), streamed=True),
+    "signs": Builder("benchmark.data.signs:plan", lambda: dataset_path("signs"), on_demand=True, streamed=True),
+    "signs_source": Builder("benchmark.data.signs_source:build", lambda: EMBEDDED / "signs_source.npz"),
     "mnist_digits": Builder("benchmark.data.mnist_digits:build", lambda: EMBEDDED / "mnist_digits.npz"),
 }
 

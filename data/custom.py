@@ -103,7 +103,7 @@ def custom_path(name: str) -> Path:
     Raises:
         InvalidArgument: the name is taken by a built-in dataset, or cannot be one.
     """
-    if name in CATALOG or name == "mnist_digits" or name.startswith("mnist_scale"):
+    if name in CATALOG or name in ("mnist_digits", "signs_source") or name.replace("-", "_").startswith("mnist_scale"):
         raise InvalidArgument(f"{name!r} is the name of a built-in dataset; choose another for your own images.")
     if not NAME.fullmatch(name):
         raise InvalidArgument(

@@ -94,6 +94,17 @@ def render(svg: bytes, scale: int) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: CairoSVG, or the cairo library under it, is not installed.
     """
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(rasterise(svg, scale))).getchannel("A"))
+
+
+def rasterise(svg: bytes, side: int) -> bytes:
+    """A PNG of an icon in a square of `side` pixels.
+
+    Raises:
+        DatasetError: CairoSVG, or the cairo library under it, is not installed.
+    """
     try:
         import cairosvg
     except (ImportError, OSError) as error:  # OSError: the Python package is there, the system's library is not
@@ -101,7 +112,5 @@ def render(svg: bytes, scale: int) -> npt.NDArray[np.uint8]:
             "rendering the icons needs CairoSVG and the cairo library; type: pip install 'siconvnet[emoji]' "
             "(and install libcairo2 if it is missing)"
         ) from error
-    from PIL import Image
-
-    png = cairosvg.svg2png(bytestring=svg, parent_width=scale, parent_height=scale)
-    return np.asarray(Image.open(io.BytesIO(png)).getchannel("A"))
+    png: bytes = cairosvg.svg2png(bytestring=svg, parent_width=side, parent_height=side)
+    return png

@@ -28,6 +28,14 @@ CHECKSUMS: dict[str, dict[str, str]] = {
         "index": "884942a66c56dd980405215296ec6cfd",
         "brightest": "9f7e78f9fe8415b986fd19680c801292",
     },
+    "signs": {
+        "imgs": "62397a7e50c07279ec4d778f5db6da2c",
+        "psts": "b4cb038d4d3cfdf4d91228ac1db1168e",
+    },
+    "signs_source": {
+        "signs": "ff4a67b49e49c8bfd95556eae7f5728c",
+        "textures": "028a59ef26a1536308b73811fdc8f368",
+    },
 }
 
 

@@ -22,7 +22,8 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
     "--source",
     type=folder,
     help="Folder with the raw material of a built-in dataset. emoji: the icons of Font Awesome 5.15.3, in place of "
-    "those in the package; mnist_digits: MNIST's four IDX files; trafficsign, aerial: the downloaded zip archives.",
+    "those in the package; mnist_digits, mnist-scale: MNIST's four IDX files; trafficsign, aerial: the downloaded zip "
+    "archives; signs_source: the npm package of the signs.",
 )
 @click.option("--images", type=folder, help="Your own images: a folder for each class, or photos with --annotations.")
 @click.option(
@@ -45,7 +46,13 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
     "--annotations, else black]",
 )
 @click.option("--channels", type=int, help="1 gray, 3 colour.  [default: colour if any image is]")
-@click.option("--seed", type=int, help="Of the choice of objects and of their places.  [default: 42]")
+@click.option(
+    "--seed",
+    "--realization",
+    type=int,
+    help="Of the choice of objects and of their places.  [default: 42]  Of mnist-scale, the realization, 0 to 5.  "
+    "[default: all]",
+)
 @click.option("--allow-upscaling", is_flag=True, help="Also take objects of less than 64 pixels.")
 @click.option("--licence", metavar="TEXT", help="Of the images, to be kept in the file.")
 @click.option(
@@ -59,12 +66,13 @@ def build(
 ) -> None:
     """Build the data file of NAME.
 
-    NAME is a built-in dataset: emoji, mnist, trafficsign or aerial (from the raw archives in --source), or mnist_digits
-    (the digits in the package, of which mnist is made). Or it is a name of your choice, and --images or --torchvision
-    says of what; the dataset is then known by that name.
+    NAME is a built-in dataset: emoji, mnist or signs; trafficsign or aerial, from the raw archives in --source;
+    mnist_digits or signs_source, of which two of these are made; or mnist-scale (six files, one a realization). Or it
+    is a name of your choice, and --images or --torchvision says of what; the dataset is then known by that name.
     The file appears when it is complete, or not at all; interrupted, the same command goes on where it was.
 
     \b
+    benchmark data build mnist-scale --seed 0
     benchmark data build mine --images photos/             photos/cat/1.jpg, photos/dog/1.jpg, ...
     benchmark data build cars --images coco/val2017 --annotations coco/annotations/instances_val2017.json --classes 10
     benchmark data build tiny --torchvision CIFAR10 --images ~/data --allow-upscaling
@@ -77,6 +85,13 @@ def build(
     given = {key: value for key, value in own.items() if value is not None and value is not False}
     start = time.perf_counter()
     notes: list[str] = []
+    if name == "mnist-scale":
+        chosen = given.pop("seed", None)
+        taken = {**given, **({"output": output} if output else {}), **({"unverified": True} if unverified else {})}
+        if taken:
+            raise InvalidArgument(f"'mnist-scale' takes no --{next(iter(taken)).replace('_', '-')}.")
+        _build_mnist_scale(chosen, source)
+        return
     if name in builders.BUILDERS or not given:
         if given:
             option = next(iter(given)).replace("_", "-")
@@ -101,6 +116,16 @@ def build(
     click.echo(f"built {name} in {time.perf_counter() - start:.0f} s: {path} ({size:.1f} MB)")
     for note in notes:
         click.echo(f"note: {note}")
+
+
+def _build_mnist_scale(realization: int | None, source: Path | None) -> None:
+    from benchmark.data.mnist_scale import prepare
+    from siconvnet.datasets.mnist_scale import NUM_REALIZATIONS, check_realization
+
+    if realization is not None:
+        check_realization(realization)
+    for number in range(NUM_REALIZATIONS) if realization is None else [realization]:
+        click.echo(f"mnist-scale, realization {number}: {prepare(number, source=source)} (as published)")
 
 
 def _check_format(canvas: int | None, scales: str | None) -> None:

@@ -106,6 +106,17 @@ CATALOG: dict[str, DatasetInfo] = {
             fetched=True,
             oblong=True,
         ),
+        DatasetInfo(
+            name="signs",
+            title="Synthetic Signs",
+            num_classes=16,
+            num_instances=25,
+            num_channels=3,
+            licence="MIT",
+            origin="Mapillary sprite sources 1.8.0 on textures of scikit-image; synthetic, nothing published",
+            published_file="signs.npz",
+            how_to_get="built on first use, or by: benchmark data build signs",
+        ),
     )
 }
 
@@ -183,8 +194,8 @@ def missing_file(name: str) -> DatasetError:
     info, path = dataset_info(name), dataset_path(name)
     if info.embedded:
         return DatasetError(f"{path} is part of the package and is not there; install the package again.")
-    if name == "mnist":
-        return DatasetError(f"dataset 'mnist' is not built yet ({path}); type: benchmark data build mnist")
+    if not info.fetched:
+        return DatasetError(f"dataset {name!r} is not built yet ({path}); type: benchmark data build {name}")
     return DatasetError(
         f"dataset {name!r} needs the published file {info.published_file}, which is not there; type: benchmark data "
         f"fetch {name} (or download it from Zenodo record 6578038, {RECORD}/files/{info.published_file}, and save it "

@@ -12,7 +12,8 @@ from siconvnet.datasets import data_dir, dataset_info, dataset_path, list_datase
 from siconvnet.errors import DatasetError, UnknownName
 
 
-def test_the_four_datasets_of_the_paper():
+def test_the_four_datasets_of_the_paper_and_the_synthetic_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
     sizes = {
         name: (info.num_classes, info.num_instances, info.num_channels)
         for name in list_datasets()
@@ -23,6 +24,7 @@ def test_the_four_datasets_of_the_paper():
         "mnist": (10, 50, 1),
         "trafficsign": (16, 25, 3),
         "aerial": (9, 25, 3),
+        "signs": (16, 25, 3),
     }
 
 
@@ -49,15 +51,22 @@ def test_missing_published_file_says_which_where_and_whence(name, monkeypatch, t
     with pytest.raises(DatasetError) as caught:
         load_dataset(name)
     message = str(caught.value)
-    for part in (f"{name}.npz", "6578038", "https://zenodo.org/records/", str(tmp_path / f"{name}.npz")):
+    for part in (
+        f"{name}.npz",
+        "6578038",
+        "https://zenodo.org/records/",
+        f"benchmark data fetch {name}",
+        str(tmp_path / f"{name}.npz"),
+    ):
         assert part in message
     assert "\n" not in message
 
 
-def test_missing_mnist_says_what_to_type(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["mnist", "signs"])
+def test_what_is_built_says_what_to_type(name, monkeypatch, tmp_path):
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match=r"benchmark data build mnist$"):
-        load_dataset("mnist")
+    with pytest.raises(DatasetError, match=rf"benchmark data build {name}$"):
+        load_dataset(name)
 
 
 def test_importing_the_reader_imports_nothing_heavy():
