@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from benchmark.protocol import BANDS, Scenario
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+    from benchmark.training import Batches
 
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions for a split, unshuffled: scales in ascending order x class x instance.
+    """Predictions for a split, unshuffled; in STIR, scales in ascending order x class x instance.
 
     Attributes:
         predicted, labels: [N], class indices.
-        scales: [N], side of the object in pixels.
+        scales: [N], side of the object in pixels; in MNIST-Scale, that of the whole scaled digit.
         losses: [N], float32, cross-entropy of each sample.
     """
 
@@ -65,21 +67,21 @@ class Predictions:
         )
 
 
-def predict(model: nn.Module, images: Tensor, labels: Tensor, scales: Integers, batch_size: int) -> Predictions:
-    """Run `model` once over images [N, C, 64, 64] in evaluation mode."""
+def predict(model: nn.Module, samples: Batches, scales: Integers, batch_size: int) -> Predictions:
+    """Run `model` once over a split, in its order, in evaluation mode."""
     import torch
     from torch.nn import functional
 
     model.eval()
     predicted, losses = [], []
     with torch.no_grad():
-        for batch, truth in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-            logits = model(batch)
+        for images, truth in samples.batches(batch_size):
+            logits = model(images)
             predicted.append(logits.argmax(dim=1))
             losses.append(functional.cross_entropy(logits.float(), truth, reduction="none"))
     return Predictions(
         torch.cat(predicted).cpu().numpy(),
-        labels.cpu().numpy(),
+        samples.labels.cpu().numpy(),
         np.asarray(scales, dtype=np.int64),
         torch.cat(losses).cpu().numpy(),
     )

@@ -10,21 +10,15 @@ import contextlib
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark import environment
-from benchmark.evaluation import Predictions, predict, summarise
 from benchmark.events import Ended, Observer, Result, Started
-from benchmark.protocol import ALL_SCALES
-from benchmark.spec import RunSpec, is_file
+from benchmark.spec import RunSpec
 from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
-    import torch
-
     from benchmark.checkpoints import Checkpoint
-    from benchmark.training import Samples
-    from siconvnet.datasets import StirDataset
 
 
 def execute(
@@ -49,25 +43,18 @@ def execute(
         KeyboardInterrupt: observers saw the run end as KILLED.
     """
     from benchmark.training import Training, seed_everything
-    from siconvnet import create_model
 
     spec.validate()
     where = environment.find_device(device)
-    data = load_data(spec.dataset)
-    scales = spec.scenario.train_scales
-    train, valid = (load_samples(data, split, scales, where) for split in ("train", "valid"))
+    task = spec.study.open(spec, where)
 
     seed_everything(spec.seed)
-    model = create_model(
-        spec.model,
-        num_channels=data.num_channels,
-        num_classes=data.num_classes,
-        kernel_size=spec.kernel_size,
-        interpolation=spec.interpolation,
-    ).to(where)
+    model = task.create_model().to(where)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     started = Started(uuid.uuid4().hex, spec, time.time(), parameters, environment.describe(where))
-    training = Training(model, train, valid, spec.lr, spec.batch_size, spec.max_epochs, spec.patience)
+    training = Training(
+        model, task.train, task.valid, spec.lr, spec.batch_size, spec.max_epochs, spec.patience, spec.study.protocol
+    )
     before = checkpoint.resume(training) if checkpoint else 0.0
     try:
         for observer in observers:
@@ -79,7 +66,7 @@ def execute(
             for observer in observers:
                 observer.epoch(epoch)
         training.restore_best()
-        predictions = _predict_test(model, data, where, spec.batch_size)
+        predictions = task.predict(model)
     except BaseException as error:
         status, reason = _verdict(error)
         ended = Ended(started, status, reason, tuple(training.history), time.time())
@@ -92,7 +79,7 @@ def execute(
     result = Result(
         started=started,
         metrics={
-            **summarise(predictions, spec.scenario),
+            **spec.study.summarise(spec, predictions),
             "best_acc": training.best_epoch.val_acc,
             "best_epoch": training.best_epoch.number,
             "epochs": len(training.history),
@@ -107,39 +94,6 @@ def execute(
     for observer in observers:
         observer.finished(result)
     return result
-
-
-def load_data(dataset: str) -> StirDataset:
-    """The data set of a name or a file; one that can be built is built first.
-
-    Raises:
-        DatasetError: it is missing or broken.
-    """
-    from benchmark.data import prepare
-    from siconvnet.datasets import load_dataset
-
-    return load_dataset(dataset if is_file(dataset) else prepare(dataset))
-
-
-def load_samples(
-    data: StirDataset, split: str, scales: Sequence[int], device: torch.device, *, shuffle: bool = True
-) -> Samples:
-    """A part of a split on the device, in the one fixed order of the protocol."""
-    import torch
-
-    from benchmark.training import Samples
-
-    subset = data.select(split, scales, shuffle=shuffle)
-    return Samples(torch.from_numpy(subset.images).to(device), torch.from_numpy(subset.labels).to(device))
-
-
-def _predict_test(model: Any, data: StirDataset, device: torch.device, batch_size: int) -> Predictions:
-    # All sizes, also those that the scenario does not test: the accuracy by size needs no second pass then.
-    import torch
-
-    subset = data.select("test", ALL_SCALES)
-    images, labels = (torch.from_numpy(array).to(device) for array in (subset.images, subset.labels))
-    return predict(model, images, labels, subset.scales, batch_size)
 
 
 def _each_step(observers: Sequence[Observer], done: int, total: int) -> None:

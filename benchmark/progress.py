@@ -29,7 +29,7 @@ class Watch(Observer):
     def __init__(self, console: Console):
         self.console = console
         self.max_epochs = 0
-        self.patience = 0
+        self.patience: int | None = None
         self.best: Epoch | None = None
         self._begin = 0.0
 
@@ -54,7 +54,7 @@ class PlainProgress(Watch):
         super().started(started)
         spec, where = started.spec, started.environment
         self._print(
-            f"{spec.model} on {spec.dataset} {spec.scenario.name}, seed {spec.seed}, lr {spec.lr:g}: "
+            f"{spec.model} on {spec.dataset} {spec.setting}, seed {spec.seed}, lr {spec.lr:g}: "
             f"{started.parameters:,} parameters on {where['device_name']} ({where['threads']} threads)"
         )
 
@@ -63,7 +63,8 @@ class PlainProgress(Watch):
             f"epoch {epoch.number:3d}/{self.max_epochs}  "
             f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  "
             f"val {epoch.val_loss:.4f} {epoch.val_acc:6.2f}%  best {epoch.best_acc:6.2f}%  "
-            f"patience {epoch.patience_left:2d}  {epoch.train_time:.2f} s  left {self.left(epoch)}"
+            f"{'' if self.patience is None else f'patience {epoch.patience_left:2d}  '}"
+            f"{epoch.train_time:.2f} s  left {self.left(epoch)}"
         )
 
     def _print(self, line: str) -> None:
@@ -85,7 +86,7 @@ class LiveProgress(Watch):
         super().started(started)
         spec, where = started.spec, started.environment
         self.console.print(
-            f"[bold]{spec.model}[/] on [bold]{spec.dataset}[/] {spec.scenario.name}, seed {spec.seed}, "
+            f"[bold]{spec.model}[/] on [bold]{spec.dataset}[/] {spec.setting}, seed {spec.seed}, "
             f"lr {spec.lr:g}  [dim]{started.parameters:,} parameters, {where['device_name']}[/]",
             highlight=False,
         )
@@ -107,15 +108,19 @@ class LiveProgress(Watch):
     def epoch(self, epoch: Epoch) -> None:
         if not self._bar:
             return
-        bars = "▰" * epoch.patience_left + "▱" * (self.patience - epoch.patience_left)
-        left = f"patience {bars}" if self.patience <= 10 else f"patience {epoch.patience_left}/{self.patience}"
         figures = (
             f"loss {epoch.train_loss:.3f} [dim]val[/] {epoch.val_loss:.3f}  "
             f"val acc [bold]{epoch.val_acc:.1f}[/] [dim]best[/] {epoch.best_acc:.1f}  "
-            f"[dim]{left}[/]  ETA {self.left(epoch)}"
+            f"[dim]{self._patience(epoch)}[/]ETA {self.left(epoch)}"
         )
         following = min(epoch.number + 1, self.max_epochs)
         self._bar.update(self._task, completed=0, number=following, figures=figures)
+
+    def _patience(self, epoch: Epoch) -> str:
+        if self.patience is None:
+            return ""
+        bars = "▰" * epoch.patience_left + "▱" * (self.patience - epoch.patience_left)
+        return f"patience {bars if self.patience <= 10 else f'{epoch.patience_left}/{self.patience}'}  "
 
     def finished(self, result: Result) -> None:
         self._stop()

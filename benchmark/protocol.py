@@ -1,4 +1,4 @@
-"""Scenarios and training protocols, as data: what the STIR paper (arXiv 2211.10288) fixes for every run.
+"""Scenarios and training protocols, as data: what the papers fix for every run. STIR is arXiv 2211.10288.
 
 Importing this module imports nothing heavy, so that the command line can offer the names at once.
 """
@@ -91,16 +91,36 @@ def find_scenario(key: int | str) -> Scenario:
 
 
 @dataclass(frozen=True)
+class Optimizer:
+    """What takes the steps.
+
+    Attributes:
+        name: a class of `torch.optim`.
+        options: what it is called with besides the parameters and the rate.
+    """
+
+    name: str = "Adam"
+    options: Mapping[str, float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Protocol:
-    """How every model of a study is trained.
+    """How every model of a study is trained; what a run may change is in its `benchmark.spec.RunSpec`.
 
     Attributes:
         max_epochs: the most epochs a run takes.
-        patience: epochs without a strictly better validation accuracy before a run stops.
+        patience: epochs without a strictly better validation accuracy before a run stops; None: it goes on to
+            the last epoch. Either way the weights of the best validation accuracy, the first of equals, are tested.
+        lr: the rate where nothing published says otherwise.
         learning_rates: the rates among which the better is chosen, by the median over `selection_seeds` of
             the best validation accuracy.
+        lr_drops: epochs, of `max_epochs`, after which the rate is multiplied by `lr_factor`. A shorter or longer
+            run drops it after the same shares of its epochs.
         seeds: data set -> seeds of the final runs at the chosen rate.
-        shuffle_seed: the one shuffle of each split; the order then stays.
+        shuffle_seed: of the one shuffle of each split, whose order then stays; None: the training images come in
+            a new order in each epoch.
+        normalisation: mean and standard deviation that pixels in 0..1 are normalised by.
+        rescaling: range of the factors, uniform, by which augmented training rescales each image.
     """
 
     name: str
@@ -108,8 +128,12 @@ class Protocol:
     interpolation: str = "bicubic"
     batch_size: int = 16
     max_epochs: int = 200
-    patience: int = 10
+    patience: int | None = 10
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    lr: float = 1e-3
     learning_rates: tuple[float, ...] = (1e-2, 1e-3)
+    lr_drops: tuple[int, ...] = ()
+    lr_factor: float = 0.1
     selection_seeds: tuple[int, ...] = tuple(range(1, 6))
     seeds: Mapping[str, tuple[int, ...]] = field(
         default_factory=lambda: {
@@ -117,7 +141,31 @@ class Protocol:
             **{name: tuple(range(1, 26)) for name in ("mnist", "trafficsign", "aerial")},
         }
     )
-    shuffle_seed: int = 42
+    shuffle_seed: int | None = 42
+    normalisation: tuple[float, float] = (0.0, 1.0)
+    rescaling: tuple[float, float] | None = None
+
+    def lr_at(self, lr: float, epoch: int, max_epochs: int) -> float:
+        """The rate in an epoch, counted from 1, of a run of `max_epochs` that began with `lr`."""
+        drops = sum((epoch - 1) * self.max_epochs >= drop * max_epochs for drop in self.lr_drops)
+        return lr * self.lr_factor**drops
 
 
+#: STIR, section 4 of the paper.
 PAPER = Protocol("paper")
+
+#: MNIST-Scale: Sosnovik, Szmaja, Smeulders, "Scale-Equivariant Steerable Networks", ICLR 2020, section 6.1, and their
+#: published training code. Unlike there, every random choice follows from the seed.
+MNIST_SCALE = Protocol(
+    "sesn",
+    batch_size=128,
+    max_epochs=60,
+    patience=None,
+    lr=1e-2,
+    learning_rates=(1e-2,),
+    lr_drops=(20, 40),
+    seeds={"mnist-scale": tuple(range(6))},
+    shuffle_seed=None,
+    normalisation=(0.0607, 0.2161),
+    rescaling=(0.5, 2.0),
+)

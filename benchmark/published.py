@@ -1,4 +1,4 @@
-"""The figures that the STIR paper published (arXiv 2211.10288), as the same tidy frames as our own runs.
+"""The figures that the papers published; those of STIR (arXiv 2211.10288) as the same tidy frames as our own runs.
 
 The tables ship with the package (`benchmark.tables`, in the repository `results/published/`); their README
 names source, licence and known oddities. `cell` reads its table without pandas, so that a command line may
@@ -40,6 +40,53 @@ class PublishedCell:
     runs: int
     lr: float
     mean_epoch_seconds: float
+
+
+@dataclass(frozen=True)
+class PublishedError:
+    """A published test error, of a study that reports errors.
+
+    Attributes:
+        source: who published it, short enough for the heading of a column.
+        mean, std: over the realizations, in percent; `std` is None where it was not given.
+        equivariance_error: of the network's basis, where it was given.
+    """
+
+    source: str
+    model: str
+    augment: bool
+    mean: float
+    std: float | None
+    equivariance_error: float | None
+
+
+def errors(study: str, model: str, augment: bool) -> tuple[PublishedError, ...]:
+    """What was published for a network of a study, the original paper first; empty where nothing was."""
+    return tuple(error for error in all_errors(study) if (error.model, error.augment) == (model, augment))
+
+
+@functools.cache
+def all_errors(study: str) -> tuple[PublishedError, ...]:
+    """All published errors of a study; empty where it has no such table."""
+    table = resources.files("benchmark.tables").joinpath(f"{study.replace('-', '_')}_errors.csv")
+    if not table.is_file():
+        return ()
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    with table.open(encoding="utf-8") as file:
+        return tuple(
+            PublishedError(
+                source=row["source"],
+                model=row["model"],
+                augment=row["augment"] == "1",
+                mean=float(row["test_error_mean"]),
+                std=number(row["test_error_std"]),
+                equivariance_error=number(row["equivariance_error"]),
+            )
+            for row in csv.DictReader(file)
+        )
 
 
 def cell(model: str, dataset: str, evaluation: int) -> PublishedCell | None:

@@ -18,49 +18,65 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.protocol import PAPER, SCENARIOS, Scenario, find_scenario
+from benchmark.protocol import SCENARIOS, Scenario
+from benchmark.studies import Study, study_of
+from benchmark.studies.stir import is_file as is_file
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
-DEFAULT_LR = 1e-3
-#: Always hashed. Other fields enter the hash only where they leave the default, so that a field
-#: which a later version adds does not orphan the runs of an earlier one.
-_CORE = ("model", "dataset", "evaluation", "kernel_size", "interpolation", "lr", "seed")
+#: A field that is left open: it becomes what the study says, and stays None where the study has no such field.
+OPEN: Any = None
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run of one model on one data set under one scenario.
+    """A run of one model on one data set, in the setting of one study (see `benchmark.studies`).
 
     Attributes:
         model: a registered model, or ``package.module:Class``.
         dataset: a known data set, or the path of a file in the STIR format (ending in .npz).
-        evaluation: the scenario, 1 to 4.
-        kernel_size: side of the kernels, odd; both stages are unpadded, so 2 (k - 1) < 64 as well.
-        interpolation: how kernels are rescaled.
-        lr: Adam's learning rate.
+        evaluation: STIR's scenario, 1 to 4.
+        kernel_size: side of STIR's kernels, odd; both stages are unpadded, so 2 (k - 1) < 64 as well.
+        interpolation: how these are rescaled.
+        lr: the first learning rate.
         seed: of Python, NumPy and PyTorch, before the model is made.
-        batch_size, max_epochs, patience: as in `benchmark.protocol.PAPER` unless overridden.
+        batch_size, max_epochs, patience: as in the study's protocol unless overridden.
+        realization: of MNIST-Scale, 0 to 5.
+        augment: whether training augments the images as the study's protocol says.
     """
 
     model: str
     dataset: str
-    evaluation: int
-    kernel_size: int = PAPER.kernel_size
-    interpolation: str = PAPER.interpolation
-    lr: float = DEFAULT_LR
-    seed: int = 1
-    batch_size: int = PAPER.batch_size
-    max_epochs: int = PAPER.max_epochs
-    patience: int = PAPER.patience
+    evaluation: int = OPEN
+    kernel_size: int = OPEN
+    interpolation: str = OPEN
+    lr: float = OPEN
+    seed: int = OPEN
+    batch_size: int = OPEN
+    max_epochs: int = OPEN
+    patience: int | None = OPEN
+    realization: int = OPEN
+    augment: bool = OPEN
 
     def __post_init__(self) -> None:
+        for key, value in self.study.defaults(self).items():
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, value)
         # 1 and 1.0 are the same rate and must have the same hash.
         if type(self.lr) is int:
             object.__setattr__(self, "lr", float(self.lr))
 
     @property
+    def study(self) -> Study:
+        return study_of(self.dataset)
+
+    @property
     def scenario(self) -> Scenario:
         return SCENARIOS[self.evaluation]
+
+    @property
+    def setting(self) -> str:
+        """What is asked of the model: `Mid2Rest`, or `realization 0, augmented`."""
+        return self.study.setting(self)
 
     @property
     def dataset_key(self) -> str:
@@ -76,11 +92,11 @@ class RunSpec:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, as 64 hex digits."""
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        study = self.study
         values = {
             name: value
             for name, value in {**self.to_dict(), "model": self.model_key, "dataset": self.dataset_key}.items()
-            if name in _CORE or value != defaults[name]
+            if name in study.identity or value != getattr(study.protocol, name)
         }
         # json writes floats by repr, the shortest text that reads back as the same number: stable since 3.1.
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -89,26 +105,34 @@ class RunSpec:
     @property
     def name(self) -> str:
         """Short enough for a table: the model, the seed, and whatever is not as in the paper."""
-        return " ".join([self.model, f"s{self.seed}", *(f"{key}={value}" for key, value in self._changes())])
+        words = [self.model, self.study.tag(self), f"s{self.seed}"]
+        return " ".join([*filter(None, words), *(f"{key}={value}" for key, value in self._changes())])
 
     @property
     def deviations(self) -> tuple[str, ...]:
-        """What is not as in the paper's protocol, in words; such a run does not compare with a published cell."""
+        """What is not as in the study's protocol, in words; such a run does not compare with a published figure."""
+        protocol = self.study.protocol
         found = [
-            f"{key.replace('_', ' ')} {value} instead of {getattr(PAPER, key)}"
+            f"{key.replace('_', ' ')} {value} instead of {getattr(protocol, key) or 'none'}"
             for key, value in self._changes()
             if key != "lr"
         ]
-        if self.lr not in PAPER.learning_rates:
-            rates = " or ".join(f"{rate:g}" for rate in PAPER.learning_rates)
+        if self.lr not in protocol.learning_rates:
+            rates = " or ".join(f"{rate:g}" for rate in protocol.learning_rates)
             found.append(f"learning rate {self.lr:g} instead of {rates}")
         return tuple(found)
 
+    @property
+    def shortened(self) -> bool:
+        """Whether the run is trained for another length than the protocol's."""
+        return any(key in ("batch_size", "max_epochs", "patience") for key, _ in self._changes())
+
     def _changes(self) -> list[tuple[str, Any]]:
-        changes = [
+        study = self.study
+        changes: list[tuple[str, Any]] = [
             (key, getattr(self, key))
             for key in ("kernel_size", "interpolation", "batch_size", "max_epochs", "patience")
-            if getattr(self, key) != getattr(PAPER, key)
+            if key in study.fields and getattr(self, key) != getattr(study.protocol, key)
         ]
         if self.lr != default_lr(self.model, self.dataset, self.evaluation):
             changes.append(("lr", self.lr))
@@ -119,40 +143,37 @@ class RunSpec:
 
         Raises:
             UnknownName: model, dataset, evaluation or interpolation is none; the message suggests the nearest.
-            InvalidArgument: a number is outside what is accepted, or the model is a class that is none.
+            InvalidArgument: a number is outside what is accepted, the model is a class that is none, or the study has
+                no such model or setting.
             DatasetError: the dataset is a path without a file.
         """
-        import siconvnet
-        from siconvnet.datasets import list_datasets
-        from siconvnet.models import check_model_arguments, is_target
-
-        if is_target(self.model):
-            siconvnet.model_info(self.model)
-        elif self.model not in (models := siconvnet.list_models()):
-            raise UnknownName("model", self.model, models)
-        if is_file(self.dataset):
-            if not Path(self.dataset).is_file():
-                raise DatasetError(f"no data file {self.dataset!r}; give a known data set or an existing .npz.")
-        elif self.dataset not in (datasets := list_datasets()):
-            raise UnknownName("dataset", self.dataset, datasets)
-        find_scenario(self.evaluation)
         self._validate_numbers()
-        # Channels and classes come with the data and are checked there.
-        check_model_arguments(1, 2, self.kernel_size, self.interpolation)
+        self.study.check(self)
+        self._refuse_foreign()
         return self
 
+    def _refuse_foreign(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in self.study.fields and value is not None and value is not False:
+                option = field.name.replace("_", "-")
+                told = f" {value}" if not isinstance(value, bool) else ""
+                raise InvalidArgument(f"--{option}{told} does not apply to a run on {self.dataset}; leave it out.")
+
     def _validate_numbers(self) -> None:
-        for key in ("evaluation", "kernel_size", "seed", "batch_size", "max_epochs", "patience"):
+        for key in ("evaluation", "kernel_size", "seed", "batch_size", "max_epochs", "patience", "realization"):
             value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InvalidArgument(f"{key.replace('_', ' ')} {value!r} is no whole number.")
+        if self.augment not in (None, False, True):
+            raise InvalidArgument(f"augment {self.augment!r} is neither true nor false.")
         if isinstance(self.lr, bool) or not isinstance(self.lr, (int, float)) or not 0 < self.lr < math.inf:
             raise InvalidArgument(f"learning rate {self.lr!r} is not accepted: it must be finite and above 0.")
         if not 0 <= self.seed < 2**32:
             raise InvalidArgument(f"seed {self.seed} is not accepted: it must be within 0 and {2**32 - 1}.")
         for key in ("batch_size", "max_epochs", "patience"):
-            if getattr(self, key) < 1:
-                raise InvalidArgument(f"{key.replace('_', ' ')} {getattr(self, key)} is not accepted: at least 1.")
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise InvalidArgument(f"{key.replace('_', ' ')} {value} is not accepted: at least 1.")
 
     def check_effective(self) -> None:
         """Refuse a setting that the model ignores: the run would repeat another under a different name.
@@ -160,21 +181,11 @@ class RunSpec:
         Imports the model. Raises:
             InvalidArgument: a kernel size or an interpolation other than the default that has no effect.
         """
-        import siconvnet
-
-        info = siconvnet.model_info(self.model)
-        for key, used in (
-            ("kernel_size", info.uses_kernel_size),
-            ("interpolation", info.uses_interpolation),
-        ):
-            if not used and getattr(self, key) != getattr(PAPER, key):
-                raise InvalidArgument(
-                    f"model {self.model!r} does not use the {key.replace('_', ' ')}; leave out "
-                    f"--{key.replace('_', '-')} {getattr(self, key)}."
-                )
+        self.study.check_effective(self)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """The fields that the study has, as they are stored."""
+        return {key: getattr(self, key) for key in self.study.fields}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -187,28 +198,25 @@ class RunSpec:
         for key in values:
             if key not in known:
                 raise UnknownName("field of a run", key, known)
-        missing = [name for name in ("model", "dataset", "evaluation") if name not in values]
-        if missing:
+        if missing := [name for name in ("model", "dataset") if name not in values]:
             raise InvalidArgument(f"a run needs {', '.join(missing)}.")
         for key in ("model", "dataset", "interpolation"):
             if not isinstance(values.get(key, ""), str):
                 raise InvalidArgument(f"{key} {values[key]!r} is no text.")
         spec = cls(**values)
+        if missing := [name for name in spec.study.identity if getattr(spec, name) is None]:
+            raise InvalidArgument(f"a run on {spec.dataset} needs {', '.join(missing)}.")
         spec._validate_numbers()
+        spec._refuse_foreign()
         return spec
 
 
-def default_lr(model: str, dataset: str, evaluation: int) -> float:
-    """The rate that the paper selected for this cell; 1e-3 where the paper has none."""
+def default_lr(model: str, dataset: str, evaluation: int | None = None) -> float:
+    """The rate that the paper selected for this cell; that of the study's protocol where there is none."""
     from benchmark import published
 
-    cell = published.cell(model, dataset, evaluation)
-    return cell.lr if cell else DEFAULT_LR
-
-
-def is_file(dataset: str) -> bool:
-    """Whether `dataset` is meant as a path; names of data sets have no suffix."""
-    return dataset.endswith(".npz")
+    cell = None if evaluation is None else published.cell(model, dataset, evaluation)
+    return cell.lr if cell else study_of(dataset).protocol.lr
 
 
 @functools.lru_cache(maxsize=32)

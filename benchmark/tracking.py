@@ -2,7 +2,8 @@
 
 A run is found again by the hash of its spec (tag `spec_hash`); finished means that MLflow says FINISHED.
 Experiments are named `stir/emoji/Mid2Rest`, so that the compare view of one experiment sets the models of
-one question side by side; runs that leave the paper's protocol go to `stir/emoji/Mid2Rest/custom`.
+one question side by side; runs that leave the paper's protocol go to `stir/emoji/Mid2Rest/custom`. Other studies name
+theirs as `benchmark.studies` says (`mnist-scale/augmented`).
 Parameters and metrics have the original's names.
 """
 
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.events import EPOCH_METRICS, Ended, Epoch, Observer, Result, Started
 from benchmark.interrupts import uninterrupted
-from benchmark.protocol import find_scenario
 from benchmark.records import Record, write_artifacts
 from benchmark.spec import RunSpec
+from benchmark.studies import STIR
 from siconvnet.errors import InvalidArgument, SiconvnetError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-FAMILY = "stir"
+FAMILY = STIR.name
 CUSTOM = "custom"
 #: MLflow takes no more metrics than this in one call.
 _BATCH = 1000
@@ -74,7 +75,7 @@ def shown(uri: str) -> str:
 
 def experiment_name(spec: RunSpec, dataset_key: str | None = None) -> str:
     """Where a run is logged, `stir/emoji/Mid2Rest`."""
-    parts = [FAMILY, dataset_key or spec.dataset_key, find_scenario(spec.evaluation).name]
+    parts = spec.study.experiment(spec, dataset_key or spec.dataset_key)
     return "/".join([*parts, CUSTOM] if spec.deviations else parts)
 
 
@@ -230,7 +231,7 @@ class Store:
             tags["mlflow.user"] = getpass.getuser()
         if commit := (environment.get("git") or {}).get("commit"):
             tags["mlflow.source.git.commit"] = commit
-        values = {**spec.to_dict(), "data": data, "scenario": find_scenario(spec.evaluation).name}
+        values = {**spec.to_dict(), "data": data, **spec.study.facts(spec)}
         values["parameters"] = parameters
         del values["dataset"]
         run = self.client.create_run(
@@ -373,8 +374,7 @@ class LiveRun(Observer):
 
 def _protocol(spec: RunSpec) -> str:
     """paper, custom (another kernel size, interpolation or rate) or shortened (another length of training)."""
-    full = RunSpec(spec.model, spec.dataset, spec.evaluation)
-    if any(getattr(spec, key) != getattr(full, key) for key in ("batch_size", "max_epochs", "patience")):
+    if spec.shortened:
         return "shortened"
     return CUSTOM if spec.deviations else "paper"
 

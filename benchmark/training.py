@@ -1,4 +1,4 @@
-"""The one training loop: Adam, cross-entropy, early stopping on validation accuracy, the best weights kept.
+"""The one training loop: cross-entropy, early stopping on validation accuracy, the best weights kept.
 
 `Training` is a run in progress. Its `epoch` method is one step of the protocol, and `state_dict` holds
 everything that the next epoch depends on, so a run that is stopped and continued ends as if it had not been.
@@ -11,12 +11,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark import protocol
 from benchmark.events import Epoch
 from siconvnet.errors import SiconvnetError
 
@@ -26,6 +27,19 @@ StepCallback = Callable[[int, int], None]
 
 class TrainingError(SiconvnetError):
     """A run that cannot go on: its loss is no finite number any more."""
+
+
+class Batches(Protocol):
+    """A split on the device, in batches of images, as models take them, and labels."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All samples once, at most `size` at a time; what it draws at random comes from torch's global generator."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,22 +96,25 @@ class Training:
 
     Args:
         model: on the device of the samples.
-        train, valid: the two splits, shuffled once; their order stays.
+        train, valid: the two splits.
         lr, batch_size, max_epochs, patience: as in `RunSpec`.
+        plan: the study's protocol: optimizer and course of the rate.
     """
 
     model: nn.Module
-    train: Samples
-    valid: Samples
+    train: Batches
+    valid: Batches
     lr: float
     batch_size: int = 16
     max_epochs: int = 200
-    patience: int = 10
+    patience: int | None = 10
+    plan: protocol.Protocol = protocol.PAPER
     history: list[Epoch] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.lr)
+        kind = getattr(torch.optim, self.plan.optimizer.name)
+        self.optimizer = kind(self.model.parameters(), lr=self.lr, **self.plan.optimizer.options)
         self.criterion = nn.CrossEntropyLoss()
 
     @property
@@ -122,6 +139,8 @@ class Training:
             TrainingError: the training or the validation loss is not finite.
         """
         number = len(self.history) + 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.lr_at(self.lr, number, self.max_epochs)
         self._wait()
         start = time.perf_counter()
         train_loss, train_acc = self._pass(on_step)
@@ -136,7 +155,10 @@ class Training:
         if improved:
             # Clones, because the optimizer goes on writing into the tensors of the model.
             self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-        left = self.patience if improved else self.history[-1].patience_left - 1
+        if self.patience is None:
+            left = self.max_epochs - number
+        else:
+            left = self.patience if improved else self.history[-1].patience_left - 1
         done = Epoch(
             number, train_loss, train_acc, train_time, val_loss, val_acc, max(best, val_acc), left, time.time()
         )
@@ -200,7 +222,7 @@ class Training:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
+def measure(model: nn.Module, samples: Batches, batch_size: int) -> tuple[float, float]:
     """Mean loss and accuracy in percent of `model` on `samples`, in evaluation mode."""
     model.eval()
     criterion = nn.CrossEntropyLoss()

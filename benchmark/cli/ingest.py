@@ -34,7 +34,7 @@ def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> N
             spec, status = outcome.record.spec, outcome.record.status
             logged, known = logged + bool(outcome.run_id), known + (not outcome.run_id)
             said = f"run {outcome.run_id}" if outcome.run_id else "there already"
-            click.echo(f"{spec.name} on {outcome.record.dataset_key} {spec.scenario.name}: {status.lower()}, {said}")
+            click.echo(f"{spec.name} on {outcome.record.dataset_key} {spec.setting}: {status.lower()}, {said}")
     click.echo(f"{logged} logged, {known} there already, {len(broken)} broken; store {shown(store.uri)}")
     if broken:
         raise SiconvnetError("; ".join(broken))

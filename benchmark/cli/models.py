@@ -16,16 +16,18 @@ _COLUMNS = (
 
 @click.command()
 @click.argument("pattern", default="*")
+@click.option("--study", default="stir", show_default=True, help="stir or mnist-scale.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def models(pattern: str, kind: str) -> None:
-    """List the methods whose name matches PATTERN ("*pool"), and what each supports."""
-    import siconvnet
+def models(pattern: str, study: str, kind: str) -> None:
+    """List the methods of a study whose name matches PATTERN ("*pool"), and what each supports."""
+    from benchmark.studies import find_study
     from siconvnet.errors import UnknownName
 
-    names = siconvnet.list_models(pattern)
+    compared = find_study(study)
+    names = compared.list_models(pattern)
     if not names:
-        raise UnknownName("model", pattern, siconvnet.list_models())
-    rows = [_row(name) for name in names]
+        raise UnknownName("model", pattern, compared.list_models())
+    rows = [ROWS[study](name) for name in names]
     if kind == "json":
         import json
 
@@ -34,11 +36,11 @@ def models(pattern: str, kind: str) -> None:
         import csv
         import sys
 
-        writer = csv.DictWriter(sys.stdout, _COLUMNS)
+        writer = csv.DictWriter(sys.stdout, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print_table(rows)
+        TABLES[study](rows)
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -89,3 +91,34 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         "--kernel-size and --interpolation change.\nStage maps: equivariance is measured on them. Scale indices: which "
         "scale won is known, for index consistency.[/]"
     )
+
+
+def _mnist_scale_row(name: str) -> dict[str, Any]:
+    from siconvnet.models.mnist_scale import VARIANTS, create_mnist_scale_model
+
+    model = create_mnist_scale_model(name)
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {"name": name, "label": VARIANTS[name].label, "parameters": count}
+
+
+def _print_mnist_scale(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", style="bold")
+    table.add_column("method")
+    table.add_column("parameters", justify="right")
+    for row in rows:
+        table.add_row(row["name"], row["label"], f"{row['parameters']:,}")
+    console.print(table)
+    console.print(
+        "[dim]28: images as they are; 56: doubled inside the network; p: the scales chosen for augmented training "
+        "(run --augment).[/]"
+    )
+
+
+ROWS = {"stir": _row, "mnist-scale": _mnist_scale_row}
+TABLES = {"stir": _print_table, "mnist-scale": _print_mnist_scale}

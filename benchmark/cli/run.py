@@ -1,14 +1,14 @@
-"""`benchmark run`: train one model once, under the paper's protocol."""
+"""`benchmark run`: train one model once, under its study's protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.protocol import PAPER
+from benchmark.protocol import MNIST_SCALE, PAPER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,20 +20,28 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("-m", "--model", required=True, help="See `benchmark models`.")
 @click.option(
-    "-d", "--dataset", "--data", required=True, help="See `benchmark datasets`; or a file in the STIR format (.npz)."
+    "-d",
+    "--dataset",
+    "--data",
+    required=True,
+    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale.",
 )
-@click.option("-e", "--evaluation", required=True, help="1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
-@click.option("--kernel-size", type=int, default=PAPER.kernel_size, show_default=True, help="Odd, 3 to 31.")
+@click.option("-e", "--evaluation", help="STIR's scenario: 1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
+@click.option("--realization", type=int, help="Of mnist-scale, 0 to 5.  [default: 0]")
+@click.option("--augment", is_flag=True, help="mnist-scale: rescale training images at random (the papers' +).")
+@click.option("--kernel-size", type=int, help=f"STIR: odd, 3 to 31.  [default: {PAPER.kernel_size}]")
+@click.option("--interpolation", help="STIR: nearest, bilinear, bicubic or area.  [default: bicubic]")
+@click.option("--lr", type=float, help="First rate.  [default: what the paper selected for this cell, else 1e-3]")
+@click.option("--seed", type=int, help="Of everything random.  [default: 1; mnist-scale: the realization]")
 @click.option(
-    "--interpolation", default=PAPER.interpolation, show_default=True, help="nearest, bilinear, bicubic or area."
+    "--epochs", type=int, help=f"At most so many.  [default: {PAPER.max_epochs}; mnist-scale: {MNIST_SCALE.max_epochs}]"
 )
-@click.option("--lr", type=float, help="Adam's rate.  [default: what the paper selected for this cell, else 1e-3]")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--epochs", type=int, default=PAPER.max_epochs, show_default=True, help="At most so many.")
 @click.option(
-    "--patience", type=int, default=PAPER.patience, show_default=True, help="Epochs without a better validation."
+    "--patience",
+    type=int,
+    help=f"Stop after so many epochs without a better validation.  [default: {PAPER.patience}; mnist-scale: none]",
 )
-@click.option("--batch-size", type=int, default=PAPER.batch_size, show_default=True)
+@click.option("--batch-size", type=int, help=f"[default: {PAPER.batch_size}; mnist-scale: {MNIST_SCALE.batch_size}]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
 @click.option(
@@ -47,21 +55,27 @@ if TYPE_CHECKING:
 def run(
     model: str,
     dataset: str,
-    evaluation: str,
-    kernel_size: int,
-    interpolation: str,
+    evaluation: str | None,
+    realization: int | None,
+    augment: bool,
+    kernel_size: int | None,
+    interpolation: str | None,
     lr: float | None,
-    seed: int,
-    epochs: int,
-    patience: int,
-    batch_size: int,
+    seed: int | None,
+    epochs: int | None,
+    patience: int | None,
+    batch_size: int | None,
     device: str,
     tracking_uri: str | None,
     records: Path | None,
     force: bool,
     quiet: bool,
 ) -> None:
-    """Train a model once and show its accuracy beside the published one.
+    """Train a model once and show its figures beside the published ones.
+
+    \b
+    benchmark run --model pixel_pool --dataset emoji --evaluation 2
+    benchmark run --model ses_vector_28 --dataset mnist-scale --realization 0
 
     The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated.
     Ctrl-C ends it cleanly.
@@ -74,19 +88,20 @@ def run(
 
     if records and tracking_uri:
         raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
-    number = find_scenario(evaluation).id
-    spec = RunSpec(
-        model=model,
-        dataset=dataset,
-        evaluation=number,
-        kernel_size=kernel_size,
-        interpolation=interpolation,
-        lr=default_lr(model, dataset, number) if lr is None else lr,
-        seed=seed,
-        batch_size=batch_size,
-        max_epochs=epochs,
-        patience=patience,
-    ).validate()
+    number = find_scenario(evaluation).id if evaluation else None
+    given: dict[str, Any] = {
+        "evaluation": number,
+        "realization": realization,
+        "augment": augment or None,
+        "kernel_size": kernel_size,
+        "interpolation": interpolation,
+        "lr": default_lr(model, dataset, number) if lr is None else lr,
+        "seed": seed,
+        "batch_size": batch_size,
+        "max_epochs": epochs,
+        "patience": patience,
+    }
+    spec = RunSpec(model, dataset, **given).validate()
     spec.check_effective()
     find_device(device)
     console = Console(highlight=False)

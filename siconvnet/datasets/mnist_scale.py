@@ -106,7 +106,7 @@ def load_mnist_scale(realization: int, path: Path | None = None) -> MnistScale:
     except FileNotFoundError:
         raise DatasetError(
             f"MNIST-Scale {realization} is not built yet ({file}); "
-            f"type: benchmark mnist-scale build --seed {realization}"
+            f"type: benchmark data build mnist-scale --seed {realization}"
         ) from None
     except DatasetError as error:
         raise DatasetError(f"{file} is no MNIST-Scale file: {error}") from None

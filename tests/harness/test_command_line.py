@@ -115,7 +115,8 @@ def test_records_and_back(capsys: Capture, spec: RunSpec, database: Path, tmp_pa
 def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture) -> None:
     from rich.console import Console
 
-    from benchmark.summary import incomparable, render
+    from benchmark.studies.stir import incomparable
+    from benchmark.summary import render
 
     metrics = {"test_acc": 35.0, "acc_17_32": 20.0, "acc_33_48": 99.0, "acc_49_64": 50.0}
     metrics |= {"best_acc": 99.0, "best_epoch": 3, "epochs": 13, "avg_time": 1.0, "run_time": 13.0}

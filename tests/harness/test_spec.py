@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.spec import RunSpec, default_lr
+from benchmark.studies import STUDIES
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
 PLAIN = RunSpec("standard", "emoji", 2)
@@ -47,9 +48,16 @@ def test_every_field_counts() -> None:
         "max_epochs": 3,
         "patience": 4,
     }
-    assert other.keys() == {field.name for field in dataclasses.fields(RunSpec)}
+    assert other.keys() == set(PLAIN.to_dict())
     hashes = {dataclasses.replace(PLAIN, **{key: value}).hash for key, value in other.items()}  # type: ignore[arg-type]
     assert len({*hashes, PLAIN.hash}) == len(other) + 1
+
+
+def test_every_field_belongs_to_a_study() -> None:
+    fields = {field.name for field in dataclasses.fields(RunSpec)}
+    assert fields == {name for study in STUDIES.values() for name in study.fields}
+    for study in STUDIES.values():
+        assert set(study.identity) <= set(study.fields)
 
 
 @given(

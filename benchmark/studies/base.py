@@ -1,0 +1,132 @@
+"""What a study has to say, and what of it a run needs while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchmark.protocol import Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmark.evaluation import Predictions
+    from benchmark.spec import RunSpec
+    from benchmark.training import Batches
+
+
+class Task:
+    """The data of one run on its device, and the model that fits them.
+
+    Attributes:
+        train, valid: what is trained on, and what chooses the weights.
+    """
+
+    train: Batches
+    valid: Batches
+
+    def create_model(self) -> nn.Module:
+        """The model, freshly initialised from the global random state."""
+        raise NotImplementedError
+
+    def predict(self, model: nn.Module) -> Predictions:
+        """What a trained model says of the test split."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of a run beside the published ones, in rich's markup; `note` says what to think of it."""
+
+    name: str
+    ours: str
+    published: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The head of the table at the end of a run.
+
+    Attributes:
+        headings: of the columns of published figures.
+        reason: why the run must not be measured against these; empty if it may.
+        epoch_time: published seconds an epoch.
+    """
+
+    rows: tuple[Row, ...]
+    headings: tuple[str, ...] = ()
+    reason: str = ""
+    epoch_time: str = ""
+
+
+class Study:
+    """One kind of run.
+
+    Attributes:
+        name: what its experiments' names begin with.
+        title: its name in a sentence.
+        fields: the fields of a `RunSpec` that its runs have, as they are stored.
+        identity: those of them that are always hashed. The others enter the hash only where they leave the
+            protocol, so that a field which a later version adds does not orphan the runs of an earlier one.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    protocol: ClassVar[Protocol]
+    fields: ClassVar[tuple[str, ...]]
+    identity: ClassVar[tuple[str, ...]]
+
+    def defaults(self, spec: RunSpec) -> dict[str, Any]:
+        """What the fields of `spec` that were left open stand for."""
+        fixed = ("lr", "kernel_size", "interpolation", "batch_size", "max_epochs", "patience")
+        return {key: getattr(self.protocol, key) for key in fixed if key in self.fields}
+
+    def list_models(self, pattern: str = "*") -> list[str]:
+        """Names of the models that the study compares."""
+        raise NotImplementedError
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse a spec whose model, data or setting is none of this study.
+
+        Raises:
+            UnknownName, InvalidArgument, DatasetError: as `RunSpec.validate`.
+        """
+        raise NotImplementedError
+
+    def check_effective(self, spec: RunSpec) -> None:
+        """Refuse a setting that the model ignores; see `RunSpec.check_effective`."""
+
+    def setting(self, spec: RunSpec) -> str:
+        """What is asked of the model, in a few words that follow the data set's name."""
+        raise NotImplementedError
+
+    def tag(self, spec: RunSpec) -> str:
+        """What a run's name says between its model and its seed."""
+        return ""
+
+    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+        """The parts of the name of the experiment that the run is logged in."""
+        raise NotImplementedError
+
+    def facts(self, spec: RunSpec) -> dict[str, Any]:
+        """What is logged of a run beside its spec."""
+        return {}
+
+    def open(self, spec: RunSpec, device: torch.device) -> Task:
+        """Load the run's data.
+
+        Raises:
+            DatasetError: it is missing or broken.
+        """
+        raise NotImplementedError
+
+    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+        """The figures of a test, by the names that they are logged under; `test_acc` among them, in percent."""
+        raise NotImplementedError
+
+    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+        """A run's final figures beside the published ones."""
+        raise NotImplementedError

@@ -1,0 +1,171 @@
+"""MNIST-Scale: 28 x 28 digits at random sizes, in six realizations (SESN, ICLR 2020; DISCO, BMVC 2021).
+
+Data and augmentation stay on the device. All random numbers come from the CPU's generator, so that the batches of a
+seed are the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark.protocol import MNIST_SCALE, Protocol
+from benchmark.studies.base import Comparison, Row, Study, Task
+from siconvnet.errors import InvalidArgument, UnknownName
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from benchmark.evaluation import Predictions
+    from benchmark.spec import RunSpec
+    from siconvnet.datasets.mnist_scale import MnistScaleSplit
+
+#: Fixed point of the random rescaling, in pixels; half a pixel off the middle, as published.
+CENTRE = 14.5
+
+
+class MnistScale(Study):
+    name = "mnist-scale"
+    title = "MNIST-Scale"
+    protocol = MNIST_SCALE
+    identity = ("model", "dataset", "realization", "augment", "lr", "seed")
+    fields = (*identity, "batch_size", "max_epochs", "patience")
+
+    def defaults(self, spec: RunSpec) -> dict[str, Any]:
+        realization = 0 if spec.realization is None else spec.realization
+        # As published, each realization comes with an initialisation of its own.
+        own = {"realization": realization, "seed": realization, "augment": False}
+        return {**super().defaults(spec), **own}
+
+    def list_models(self, pattern: str = "*") -> list[str]:
+        from siconvnet.models.mnist_scale import list_mnist_scale_models
+
+        return list_mnist_scale_models(pattern)
+
+    def check(self, spec: RunSpec) -> None:
+        import siconvnet
+        from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
+        from siconvnet.models import is_target
+        from siconvnet.models.mnist_scale import VARIANTS
+
+        if spec.model not in VARIANTS:
+            if is_target(spec.model) or spec.model in siconvnet.list_models():
+                raise InvalidArgument(
+                    f"{spec.model!r} is a model for STIR's images, not for MNIST-Scale; "
+                    "choose one of `benchmark models --study mnist-scale`."
+                )
+            raise UnknownName("MNIST-Scale model", spec.model, VARIANTS)
+        check_realization(spec.realization)
+        if spec.batch_size == 1 or SPLIT_SIZES["train"] % spec.batch_size == 1:
+            raise InvalidArgument(
+                f"batch size {spec.batch_size} leaves a batch of one image, which batch normalisation cannot take."
+            )
+
+    def setting(self, spec: RunSpec) -> str:
+        return f"realization {spec.realization}{', augmented' if spec.augment else ''}"
+
+    def tag(self, spec: RunSpec) -> str:
+        return f"r{spec.realization}{'+' if spec.augment else ''}"
+
+    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+        return (self.name, "augmented" if spec.augment else "plain")
+
+    def open(self, spec: RunSpec, device: torch.device) -> Task:
+        return MnistScaleTask(spec, device)
+
+    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+        accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
+        return {
+            "test_loss": float(predictions.losses.mean(dtype="float64")),
+            "test_acc": accuracy,
+            "test_err": 100 - accuracy,
+        }
+
+    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+        from benchmark import published
+
+        found = published.errors(self.name, spec.model, bool(spec.augment))
+        shown = tuple(f"{f.mean:.2f}" + ("" if f.std is None else f" ± {f.std:.2f}") + " %" for f in found)
+        row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
+        reason = "; ".join(spec.deviations)
+        if not found:
+            suited = f"{spec.model}p" if spec.augment else spec.model.removesuffix("p")
+            other = published.errors(self.name, suited, bool(spec.augment))
+            reason = "nothing published for this network"
+            if other:
+                reason = f"{'with' if spec.augment else 'without'} augmentation they are of {suited}"
+        return Comparison((row,), tuple(f.source for f in found), reason)
+
+
+class MnistScaleTask(Task):
+    """One realization."""
+
+    def __init__(self, spec: RunSpec, device: torch.device):
+        from siconvnet.datasets.mnist_scale import load_mnist_scale
+
+        self.spec, self.device = spec, device
+        data = load_mnist_scale(spec.realization)
+        self.test = data.test
+        self.train = Digits(data.train, device, training=True, augment=spec.augment)
+        self.valid = Digits(data.val, device)
+
+    def create_model(self) -> nn.Module:
+        from siconvnet.models.mnist_scale import create_mnist_scale_model
+
+        return create_mnist_scale_model(self.spec.model)
+
+    def predict(self, model: nn.Module) -> Predictions:
+        from benchmark.evaluation import predict
+        from siconvnet.datasets.mnist_scale import IMAGE_SIZE
+
+        sides = (IMAGE_SIZE * self.test.scales).round().astype("int64")
+        return predict(model, Digits(self.test, self.device), sides, self.spec.batch_size)
+
+
+class Digits:
+    """A split on a device, normalised batch by batch.
+
+    Args:
+        training: all images in a new random order each time, as the protocol says.
+        augment: each of them rescaled at random.
+    """
+
+    def __init__(
+        self,
+        split: MnistScaleSplit,
+        device: torch.device,
+        *,
+        training: bool = False,
+        augment: bool = False,
+        protocol: Protocol = MNIST_SCALE,
+    ):
+        import torch
+
+        self.levels = torch.from_numpy(split.images).to(device)[:, None]
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.reorder = training and protocol.shuffle_seed is None
+        self.rescaling = protocol.rescaling if augment else None
+        self.mean, self.std = protocol.normalisation
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [N, 1, 28, 28], float32, and labels [N]."""
+        import torch
+
+        from siconvnet.functional.rescaling import rescale_images
+
+        device = self.labels.device
+        order = torch.randperm(len(self)) if self.reorder else torch.arange(len(self))
+        order, factors = order.to(device), None
+        if self.rescaling is not None:
+            low, high = self.rescaling
+            factors = (low + (high - low) * torch.rand(len(self), dtype=torch.float64)).to(device)
+        for start in range(0, len(self), size):
+            chosen = order[start : start + size]
+            levels = self.levels[chosen].float()
+            if factors is not None:
+                levels = rescale_images(levels, factors[start : start + size], CENTRE)
+            yield (levels / 255 - self.mean) / self.std, self.labels[chosen]

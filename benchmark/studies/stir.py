@@ -1,0 +1,206 @@
+"""STIR: objects at 48 sizes; a model learns from a third of the sizes and is tested on others (arXiv 2211.10288)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
+from benchmark.studies.base import Comparison, Row, Study, Task
+from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from benchmark.evaluation import Predictions
+    from benchmark.published import PublishedCell
+    from benchmark.spec import RunSpec
+    from benchmark.training import Samples
+    from siconvnet.datasets import StirDataset
+    from siconvnet.datasets.stir import StirSubset
+
+
+def is_file(dataset: str) -> bool:
+    """Whether `dataset` is meant as a path; names of data sets have no suffix."""
+    return dataset.endswith(".npz")
+
+
+class Stir(Study):
+    name = "stir"
+    title = "STIR"
+    protocol = PAPER
+    identity = ("model", "dataset", "evaluation", "kernel_size", "interpolation", "lr", "seed")
+    fields = (*identity, "batch_size", "max_epochs", "patience")
+
+    def defaults(self, spec: RunSpec) -> dict[str, Any]:
+        return {**super().defaults(spec), "seed": 1}
+
+    def list_models(self, pattern: str = "*") -> list[str]:
+        import siconvnet
+
+        return siconvnet.list_models(pattern)
+
+    def check(self, spec: RunSpec) -> None:
+        import siconvnet
+        from siconvnet.datasets import list_datasets
+        from siconvnet.models import check_model_arguments, is_target
+        from siconvnet.models.mnist_scale import VARIANTS
+
+        if is_file(spec.dataset):
+            if not Path(spec.dataset).is_file():
+                raise DatasetError(f"no data file {spec.dataset!r}; give a known data set or an existing .npz.")
+        elif spec.dataset not in (datasets := list_datasets()):
+            raise UnknownName("dataset", spec.dataset, [*datasets, "mnist-scale"])
+        if is_target(spec.model):
+            siconvnet.model_info(spec.model)
+        elif spec.model not in (models := siconvnet.list_models()):
+            if spec.model in VARIANTS:
+                raise InvalidArgument(
+                    f"{spec.model!r} is no model of STIR but of MNIST-Scale; train it with --dataset mnist-scale, "
+                    "or choose one of `benchmark models`."
+                )
+            raise UnknownName("model", spec.model, models)
+        if spec.evaluation is None:
+            choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
+            raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")
+        find_scenario(spec.evaluation)
+        # Channels and classes come with the data and are checked there.
+        check_model_arguments(1, 2, spec.kernel_size, spec.interpolation)
+
+    def check_effective(self, spec: RunSpec) -> None:
+        import siconvnet
+
+        info = siconvnet.model_info(spec.model)
+        for key, used in (
+            ("kernel_size", info.uses_kernel_size),
+            ("interpolation", info.uses_interpolation),
+        ):
+            if not used and getattr(spec, key) != getattr(PAPER, key):
+                raise InvalidArgument(
+                    f"model {spec.model!r} does not use the {key.replace('_', ' ')}; leave out "
+                    f"--{key.replace('_', '-')} {getattr(spec, key)}."
+                )
+
+    def setting(self, spec: RunSpec) -> str:
+        return find_scenario(spec.evaluation).name
+
+    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+        return (self.name, dataset_key, self.setting(spec))
+
+    def facts(self, spec: RunSpec) -> dict[str, Any]:
+        return {"scenario": self.setting(spec)}
+
+    def open(self, spec: RunSpec, device: torch.device) -> Task:
+        return StirTask(spec, device)
+
+    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+        from benchmark.evaluation import summarise
+
+        return summarise(predictions, spec.scenario)
+
+    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+        from benchmark import published
+        from benchmark.evaluation import band_metric
+
+        cell = published.cell(spec.model, spec.dataset, spec.evaluation)
+        reason = incomparable(spec, cell)
+        accuracy = metrics["test_acc"]
+        rows = [
+            Row(
+                "[bold]test accuracy[/]",
+                f"[bold]{accuracy:.2f} %[/]",
+                (f"{cell.mean:.2f} ± {cell.std:.2f} %" if cell else "",),
+                _distance(accuracy, cell) if cell and not reason else "",
+            )
+        ]
+        means = _published_bands(spec) if cell else {}
+        for band in BANDS:
+            shown = f"{means[band]:.2f} %" if band in means else ""
+            seen = "[dim]seen in training[/]" if spec.scenario.saw(band) else ""
+            ours = f"{metrics[band_metric(band.first, band.last)]:.2f} %"
+            rows.append(Row(f"  sizes {band.label}", ours, (shown,), seen))
+        heading = f"published ({cell.runs} runs)" if cell else ""
+        return Comparison(tuple(rows), (heading,), reason, f"{cell.mean_epoch_seconds:.2f} s" if cell else "")
+
+
+class StirTask(Task):
+    """One scenario of a data set that fits on the device."""
+
+    def __init__(self, spec: RunSpec, device: torch.device):
+        self.spec, self.device = spec, device
+        self.data = load_data(spec.dataset)
+        scales = spec.scenario.train_scales
+        self.train, self.valid = (
+            self._samples(self.data.select(split, scales, shuffle=True)) for split in ("train", "valid")
+        )
+
+    def create_model(self) -> nn.Module:
+        from siconvnet import create_model
+
+        return create_model(
+            self.spec.model,
+            num_channels=self.data.num_channels,
+            num_classes=self.data.num_classes,
+            kernel_size=self.spec.kernel_size,
+            interpolation=self.spec.interpolation,
+        )
+
+    def predict(self, model: nn.Module) -> Predictions:
+        # All sizes, also those that the scenario does not test: the accuracy by size needs no second pass then.
+        from benchmark.evaluation import predict
+
+        subset = self.data.select("test", ALL_SCALES)
+        return predict(model, self._samples(subset), subset.scales, self.spec.batch_size)
+
+    def _samples(self, subset: StirSubset) -> Samples:
+        import torch
+
+        from benchmark.training import Samples
+
+        images, labels = (torch.from_numpy(array).to(self.device) for array in (subset.images, subset.labels))
+        return Samples(images, labels)
+
+
+def load_data(dataset: str) -> StirDataset:
+    """The data set of a name or a file; one that can be built is built first.
+
+    Raises:
+        DatasetError: it is missing or broken.
+    """
+    from benchmark.data import prepare
+    from siconvnet.datasets import load_dataset
+
+    return load_dataset(dataset if is_file(dataset) else prepare(dataset))
+
+
+def incomparable(spec: RunSpec, cell: PublishedCell | None) -> str:
+    """Why a run must not be measured against the published cell; empty if it may."""
+    if cell is None:
+        return "nothing published for this cell"
+    rate = () if spec.lr == cell.lr else (f"learning rate {spec.lr:g} instead of {cell.lr:g}",)
+    # A rate that the paper never tried is named once, with the one that it chose.
+    changes = [change for change in spec.deviations if not change.startswith("learning rate")]
+    return "; ".join([*changes, *rate])
+
+
+def _distance(accuracy: float, cell: PublishedCell) -> str:
+    if not cell.std > 0:
+        return ""
+    away = (accuracy - cell.mean) / cell.std
+    colour = "green" if abs(away) <= 2 else "yellow"
+    side = "above" if away >= 0 else "below"
+    return f"[{colour}]{abs(away):.1f} std {side} the mean[/]"
+
+
+def _published_bands(spec: RunSpec) -> dict[Band, float]:
+    """Mean over a band of the published accuracy by size."""
+    from benchmark import published
+
+    frame = published.generalization()
+    cell = frame[
+        (frame["model"] == spec.model) & (frame["dataset"] == spec.dataset) & (frame["evaluation"] == spec.evaluation)
+    ]
+    means = {band: cell[cell["scale"].isin(band.scales)]["accuracy_mean"].mean() for band in BANDS}
+    return {band: mean for band, mean in means.items() if mean == mean}
