@@ -17,9 +17,6 @@ from torch import Tensor
 from siconvnet.functional import spectral_conv
 from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
 
-# Gathering reads k*k*C numbers for each nonzero with poor locality; below this share it wins on CPU and GPU alike.
-_SPARSE_SHARE = 1 / 256
-
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 
 
@@ -55,7 +52,7 @@ class _Conv2d(torch.autograd.Function):
         # With create_graph the result has to be differentiable itself; torch's own formula is.
         if torch.is_grad_enabled():
             grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        elif int(gradient.count_nonzero()) <= gradient.numel() * _SPARSE_SHARE:
+        elif _is_sparse(gradient, weight):
             grads = _sparse_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
         elif _prefers_spectral(x, weight, ctx.padding, ctx.groups, spectral_conv.backward_cost(weight.shape[-1])):
             grads = _spectral_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
@@ -67,6 +64,15 @@ class _Conv2d(torch.autograd.Function):
 def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, relative_cost: float) -> bool:
     transformable = x.dtype in (torch.float32, torch.float64)
     return transformable and spectral_conv.prefers_spectral(x.shape, weight.shape, padding, groups, relative_cost)
+
+
+# Patches may hold so many numbers for each one of the gradient: they cost memory, and gathering has poor locality.
+_PATCH_BUDGET = 4
+
+
+def _is_sparse(gradient: Tensor, weight: Tensor) -> bool:
+    """Whether gathering a patch for each nonzero is less than a convolution, in work and in memory."""
+    return int(gradient.count_nonzero()) * weight[0].numel() <= _PATCH_BUDGET * gradient.numel()
 
 
 def _torch_backward(
