@@ -178,3 +178,28 @@ def verify(name_or_path: str) -> None:
     ]
     if wrong:
         raise DatasetError(f"{report.path} is not the {report.name} file that this package builds: {'; '.join(wrong)}.")
+
+
+@data.command()
+@click.argument("name_or_path", metavar="NAME-OR-PATH")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("cards"),
+    show_default=True,
+    help="Folder to write to.",
+)
+def card(name_or_path: str, output: Path) -> None:
+    """Write a dataset's card: samples, class balance, scales, positions, licence and origin.
+
+    A page of HTML that stands alone, and Markdown with its pictures beside it. NAME-OR-PATH is a dataset, or any file
+    of the format.
+    """
+    from benchmark.data import prepare
+    from benchmark.data.cards import write_card
+    from siconvnet.datasets.catalog import as_path
+
+    if as_path(name_or_path) is None:
+        prepare(name_or_path)
+    written = write_card(name_or_path, output)
+    click.echo(f"{written.html}\n{written.markdown}")

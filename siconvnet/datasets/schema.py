@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from siconvnet.errors import DatasetError
+from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
 
 SPLITS = ("train", "valid", "test")
 SCALES = tuple(range(64, 16, -1))
@@ -131,6 +131,30 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
         return _read(path, archive, "imgs", _check_images(path, archive), "u")
 
 
+def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+    """Read some images, and no more than one at a time: (64, 64) or (64, 64, 3) each.
+
+    Args:
+        path: the file.
+        places: of the images, counted through the axes (3, 48, n, m); results are in this order.
+
+    Raises:
+        InvalidArgument: no such place.
+        DatasetError: as `read_images`, but for damage behind the last of these places.
+    """
+    with _archive(path) as archive:
+        shape = _check_images(path, archive)
+        if places and not (min(places) >= 0 and max(places) < math.prod(shape[:4])):
+            raise InvalidArgument(f"places must be within 0 and {math.prod(shape[:4]) - 1}.")
+        size, found = math.prod(shape[4:]), {}
+        with _member(path, archive, "imgs") as stream:
+            start = archive.getinfo("imgs.npy").file_size - math.prod(shape)
+            for place in sorted(set(places)):  # a compressed stream is read forwards
+                stream.seek(start + place * size)
+                found[place] = np.frombuffer(stream.read(size), np.uint8).reshape(shape[4:])
+    return [found[place] for place in places]
+
+
 def _as_dict(metadata: npt.NDArray) -> dict[str, str]:
     return {str(key): str(value) for key, value in metadata}
 
@@ -166,6 +190,8 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    except SiconvnetError:  # also a ValueError, in part
+        raise
     except FileNotFoundError:
         raise DatasetError(f"there is no file {path}; expected a STIR data file (.npz).") from None
     # Before OSError and ValueError below: which of the two a damaged file raises depends on where it is damaged.
