@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siconvnet.datasets.catalog import data_dir
-from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization, mnist_scale_path
+from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization, load_mnist_scale, mnist_scale_path
 from siconvnet.errors import DatasetError
 
 from .files import exclusive, save_arrays
@@ -101,7 +101,9 @@ IDX_FILES = {
 
 
 def prepare(realization: int, *, source: Path | None = None) -> Path:
-    """The file of a realization, built first if it is missing. Several processes may ask at once: one builds.
+    """The file of a realization, built first if it is missing or not the published one.
+
+    Several processes may ask at once: one builds.
 
     Args:
         realization: 0..5, the random seed.
@@ -113,14 +115,27 @@ def prepare(realization: int, *, source: Path | None = None) -> Path:
             cannot be written.
     """
     path = mnist_scale_path(realization)
-    if path.exists():
+    if _is_published(path, realization):
         return path
     with exclusive(path):
-        if not path.exists():
+        if not _is_published(path, realization):
             arrays = build(source, realization=realization)
             check(arrays, realization)
             save_arrays(path, arrays)
     return path
+
+
+def _is_published(path: Path, realization: int) -> bool:
+    if not path.exists():
+        return False
+    try:
+        data = load_mnist_scale(realization, path)
+        splits = {split: data.split(split) for split in SPLIT_SIZES}
+        arrays = {f"{split}_imgs": found.images for split, found in splits.items()}
+        check({**arrays, **{f"{split}_lbls": found.labels for split, found in splits.items()}}, realization)
+    except DatasetError:
+        return False
+    return True
 
 
 def build(source: Path | None = None, *, realization: int = 0) -> dict[str, npt.NDArray]:

@@ -24,7 +24,6 @@ SECTIONS = {
         "run": "benchmark.cli.run:run",
         "sweep": "benchmark.cli.sweep:sweep",
         "status": "benchmark.cli.status:status",
-        "mnist-scale": "benchmark.cli.mnist_scale:mnist_scale",
         "ingest": "benchmark.cli.ingest:ingest",
     },
     "Results": {

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli import main
 from benchmark.data import mnist_digits
 from benchmark.data.mnist_scale import (
     CHECKSUMS,
@@ -148,6 +149,11 @@ def test_prepare_builds_once(idx_folder, tmp_path, monkeypatch):
     path = prepare(0, source=idx_folder)
     assert [p.name for p in tmp_path.iterdir()] == ["mnist_scale_0.npz"]
     assert prepare(0, source=tmp_path / "nowhere") == path
+    content = path.read_bytes()
+    path.write_bytes(content[:-1000])
+    with pytest.raises(DatasetError, match="holds no train-images"):
+        prepare(0, source=tmp_path / "nowhere")
+    path.write_bytes(content)
     data = load_mnist_scale(0)
     arrays = {}
     for split in SPLIT_SIZES:
@@ -155,6 +161,30 @@ def test_prepare_builds_once(idx_folder, tmp_path, monkeypatch):
         arrays |= {f"{split}_imgs": part.images, f"{split}_lbls": part.labels}
     check(arrays, 0)
     assert png_md5(arrays) == PNG_MD5[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("--seed", "6"), InvalidArgument, r"0\.\.5"),
+        (("--realization", "-1"), InvalidArgument, r"0\.\.5"),
+        (("--classes", "3"), InvalidArgument, "takes no --classes"),
+        (("--output", "x.npz"), InvalidArgument, "takes no --output"),
+        (("--seed", "0"), DatasetError, "holds no train-images"),
+    ],
+)
+def test_command_refuses(arguments, error, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path / "data"))
+    with pytest.raises(error, match=message):
+        main(["data", "build", "mnist-scale", "--source", str(tmp_path), *arguments, "--debug"])
+
+
+def test_command_builds_what_was_published(idx_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
+    assert main(["data", "build", "mnist-scale", "--seed", "1", "--source", str(idx_folder)]) == 0
+    path = tmp_path / "mnist_scale_1.npz"
+    assert capsys.readouterr().out == f"mnist-scale, realization 1: {path} (as published)\n"
+    assert path.exists()
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_reads_three_splits(arrays, tmp_path, monkeypatch):
 
 def test_a_missing_file_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match="benchmark mnist-scale build --seed 3"):
+    with pytest.raises(DatasetError, match="benchmark data build mnist-scale --seed 3"):
         load_mnist_scale(3)
 
 
