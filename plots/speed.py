@@ -40,7 +40,9 @@ def draw(tables: Tables) -> Drawn:
     missing = [column for column in COLUMNS if column not in tables.speed]
     if missing:
         raise InvalidArgument(f"the speed table has no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}.")
-    groups = list(tables.speed.groupby(["device", "machine"], sort=True))
+    # A table may hold inference beside the training step; the figure is of the step.
+    speed = tables.speed[tables.speed["pass"] == "step"] if "pass" in tables.speed else tables.speed
+    groups = list(speed.groupby(["device", "machine"], sort=True))
     devices = [device for (device, _), _ in groups]
     figures = {}
     for number, ((device, machine), rows) in enumerate(groups):
