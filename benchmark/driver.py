@@ -148,8 +148,12 @@ class Driver:
         if outcome.kind == DIED and self._deaths.get(spec.hash, 0) < RESTARTS:
             self._deaths[spec.hash] = self._deaths.get(spec.hash, 0) + 1
             # The first time it was perhaps somebody's mistake; after that memory is the likely reason.
-            (self._queue.appendleft if self._deaths[spec.hash] == 1 else self._alone.append)(spec)
-            self.board.again(outcome, "on a new worker")
+            if self._deaths[spec.hash] == 1:
+                self._queue.appendleft(spec)
+                self.board.again(outcome, "on a new worker")
+            else:
+                self._alone.append(spec)
+                self.board.again(outcome, "alone on a new worker")
             return
         if outcome.kind == HALTED:
             self._queue.append(spec)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -133,11 +135,11 @@ def sweep(
     from benchmark.executors import EXECUTORS
     from benchmark.executors.base import Settings
 
-    if executor != "slurm":
+    gpus = _gpus(device) if executor == "processes" else 0
+    if executor != "slurm" and device not in ("auto", "cpu"):
         find_device(device)
     settings = Settings(place.root, device, threads or 0, checkpoint_every)
     if executor == "processes":
-        gpus = _gpus(device)
         options |= {"gpus": gpus, "workers": workers or _workers(gpus)}
     options = {name: value for name, value in options.items() if name in EXECUTORS[executor][1]}
     _go(console, title, grids, uri, place, executor, settings, options, retry_failed=retry_failed)
@@ -197,11 +199,17 @@ def _executor_options(executor: str, workers: int | None, threads: int | None, s
 
 def _gpus(device: str) -> int:
     """How many GPUs to deal out: those there are, unless a device was named."""
-    if device not in ("auto", "cuda"):
+    # Loading PyTorch to learn that there is none takes the driver seconds.
+    if device not in ("auto", "cuda") or (sys.platform == "linux" and not any(map(os.path.exists, _gpu_files()))):
         return 0
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _gpu_files() -> list[str]:
+    """What the system has where there is a GPU: NVIDIA's, AMD's, that of Linux inside of Windows."""
+    return ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"]
 
 
 def _workers(gpus: int) -> int:

@@ -123,5 +123,6 @@ def last_lines(path: Path) -> str:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    # Whoever wraps such an error names it in the message.
+    text = f"{type(error).__name__}: {error}".lower()
+    return any(sign in text for sign in ("out of memory", "outofmemory", "memoryerror", "can't allocate memory"))
