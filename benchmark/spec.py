@@ -80,8 +80,16 @@ class RunSpec:
 
     @property
     def dataset_key(self) -> str:
-        """What the data set is called in results: its name, or of a file its stem and a part of its SHA-256."""
-        return _file_key(self.dataset) if is_file(self.dataset) else self.dataset
+        """What the data set is called in results: its name, or of a file its stem and a part of its SHA-256.
+
+        A data set of one's own is such a file too: another one may take its name.
+        """
+        if is_file(self.dataset):
+            return _file_key(self.dataset)
+        from siconvnet.datasets.catalog import CATALOG, data_dir
+
+        path = data_dir() / f"{self.dataset}.npz"
+        return _file_key(str(path)) if self.dataset not in CATALOG and path.is_file() else self.dataset
 
     @property
     def model_key(self) -> str:

@@ -262,7 +262,9 @@ def png_md5(arrays: Mapping[str, npt.NDArray]) -> str:
 
 
 def _download() -> Path:
-    from torchvision.datasets import MNIST
+    from benchmark.vision import vision_module
+
+    MNIST = vision_module("datasets").MNIST
 
     root = data_dir() / "torchvision"
     try:

@@ -156,3 +156,15 @@ def test_names_and_deviations() -> None:
         "max epochs 2 instead of 200",
         "learning rate 0.5 instead of 0.01 or 0.001",
     )
+
+
+def test_a_data_set_of_ones_own_is_known_by_its_content(tmp_path, monkeypatch):
+    keys = set()
+    for content in (b"first", b"second"):
+        folder = tmp_path / content.decode()
+        folder.mkdir()
+        (folder / "mine.npz").write_bytes(content)
+        monkeypatch.setenv("SICONVNET_DATA", str(folder))
+        keys.add(RunSpec("standard", "mine", 2).dataset_key)
+    assert len(keys) == 2 and all(key.startswith("mine-") for key in keys)
+    assert RunSpec("standard", "emoji", 2).dataset_key == "emoji"
