@@ -116,6 +116,7 @@ def line_of_net(bench: Bench, *more: str, times: int, trouble: str) -> list[str]
     return ["sweep", *grid, "--epochs", "1", *bench.where(), *more]
 
 
+@pytest.mark.slow
 def test_worker_that_dies_is_replaced_and_its_run_begun_again(bench: Bench) -> None:
     trouble = "print('about to crash', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
     code, out, err = bench.run(line_of_net(bench, "--seeds", "1-2", "--workers", "1", times=2, trouble=trouble))
@@ -150,6 +151,7 @@ def test_out_of_memory_is_tried_once_more_alone(bench: Bench, times: int) -> Non
     assert (len(bench.runs()), len(bench.runs("FAILED"))) == ((1, 0) if times == 1 else (0, 1))
 
 
+@pytest.mark.slow
 def test_killed_worker_resumes_from_its_checkpoint(bench: Bench) -> None:
     line = bench.line("--workers", "1", "--checkpoint-every", "0", seeds="1", epochs="40")
     process = bench.start(line)
@@ -167,9 +169,8 @@ def test_killed_worker_resumes_from_its_checkpoint(bench: Bench) -> None:
     assert run.status == "FINISHED"
 
 
-@pytest.mark.parametrize(
-    "whole", [pytest.param(False, marks=pytest.mark.slow), True], ids=["driver", "driver and workers"]
-)
+@pytest.mark.parametrize("whole", [False, True], ids=["driver", "driver and workers"])
+@pytest.mark.slow
 def test_killed_driver_loses_nothing(bench: Bench, whole: bool) -> None:
     line = bench.line("--workers", "2", "--checkpoint-every", "0", seeds="1-3", epochs="15")
     process = bench.start(line)
@@ -227,6 +228,7 @@ def test_two_drivers_with_folders_of_their_own_log_each_run_once(bench: Bench) -
     assert bench.seeds() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_full_disk_stops_the_sweep_and_room_lets_it_go_on(bench: Bench) -> None:
     # Workers inherit the limit on the size of files, which fails as a full disk does. Epoch 2 leaves a checkpoint.
     code = """
