@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     help="Folder for speed-MACHINE.csv and its chart.",
 )
 def speed(patterns: tuple[str, ...], device: str, batch_size: int, repeats: int, out: Path) -> None:
-    """Time plain and fast computation of each method in turn, and write the table and a chart."""
+    """Time plain and fast computation of each method in turn, and write the table and a chart.
+
+    While it goes on, the rows so far are in speed-MACHINE.csv.part; the table of an earlier measurement is replaced
+    when all of it is there.
+    """
     import pandas as pd
 
     import siconvnet
@@ -46,12 +50,14 @@ def speed(patterns: tuple[str, ...], device: str, batch_size: int, repeats: int,
     rows: list[dict[str, Any]] = []
     for model in models:
         click.echo(f"measuring {model} ...", err=True)
-        rows += measure(model, where, batch_size, repeats)
-    table = pd.DataFrame(rows)
+        for row in measure(model, where, batch_size, repeats):
+            rows.append(row)
+            table = pd.DataFrame(rows)
+            path = out / f"speed-{_slug(table)}.csv"
+            so_far = write_text(path.with_name(f"{path.name}.part"), table.to_csv(index=False, lineterminator="\n"))
     _show(table)
-    stem = f"speed-{_slug(table)}"
-    path = write_text(out / f"{stem}.csv", table.to_csv(index=False, lineterminator="\n"))
-    chart = _draw(table, out / f"{stem}.png")
+    so_far.replace(path)
+    chart = _draw(table, path.with_suffix(".png"))
     click.echo(f"written: {path} and {chart}")
 
 
