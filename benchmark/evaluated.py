@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from benchmark.evaluation import Predictions
+from benchmark.files import write_npz
 from benchmark.frames import CELL, SCALE_COLUMNS, SCALES, aggregate_scales
 from benchmark.plots import IndexMaps
 from benchmark.protocol import find_scenario
@@ -239,7 +240,7 @@ def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) ->
     with tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
         for name, arrays in findings.arrays.items():
             path = Path(folder) / f"{name}.npz"
-            np.savez_compressed(path, allow_pickle=False, **arrays)
+            write_npz(path, arrays)
             store.client.log_artifact(run_id, str(path), FOLDER)
     for scale, value in findings.by_scale.items():
         store.client.log_metric(run_id, BY_SCALE, value, step=scale)

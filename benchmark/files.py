@@ -1,11 +1,16 @@
-"""Writing a text file whole or not at all."""
+"""Writing a text file whole or not at all, and arrays without pickles."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from siconvnet.errors import SiconvnetError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -25,3 +30,19 @@ def write_text(path: Path, text: str) -> Path:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
     return path
+
+
+def write_npz(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed ``.npz`` that can be read without pickle. The same arrays give the same bytes.
+
+    Raises:
+        ValueError: an array holds Python objects.
+    """
+    import numpy as np
+
+    # `savez_compressed(allow_pickle=False)` is for NumPy 2.1 and later; those before write an array of that name.
+    for name, array in arrays.items():
+        if np.asanyarray(array).dtype.hasobject:
+            raise ValueError(f"the array {name!r} holds Python objects, which are never written.")
+    named: dict[str, Any] = dict(arrays)
+    np.savez_compressed(target, **named)

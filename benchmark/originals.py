@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.files import write_npz
 from benchmark.frames import SCALES
 from siconvnet.metrics import NotMeasurable
 from siconvnet.models import model_info
@@ -67,7 +68,7 @@ def write_files(
                 report(f"{run['model']} {run['run_id']}: no {file}: {reason}")
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(folder / file, allow_pickle=False, **arrays)
+            write_npz(folder / file, arrays)
             report(str(folder / file))
     if generalization:
         columns = ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)]

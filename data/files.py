@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import numpy.typing as npt
 
+from benchmark.files import write_npz
 from siconvnet.errors import DatasetError
 
 try:
@@ -27,7 +27,7 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray]) -> None:
         DatasetError: the file cannot be written; what was there before is untouched.
     """
     with replacing(path) as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        write_npz(stream, arrays)
 
 
 @contextmanager
