@@ -90,13 +90,19 @@ def rates(value: object, what: str = "lrs") -> tuple[float | str, ...]:
 
 
 def names(
-    value: object, kind: str, known: Sequence[str], *, other: Callable[[str], bool] = lambda name: False
+    value: object,
+    kind: str,
+    known: Sequence[str],
+    *,
+    other: Callable[[str], bool] = lambda name: False,
+    hints: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Names, `all`, and shell patterns, as known names.
 
     Args:
         kind: what they name, in the singular.
         other: says whether an unknown name is acceptable as it is (a file, a class).
+        hints: further names that an error may suggest.
 
     Raises:
         UnknownName: a name that is none; the message suggests the nearest.
@@ -114,7 +120,23 @@ def names(
                 raise InvalidArgument(f"no {kind} matches {part!r}. Known: {', '.join(known)}.")
             found += matching
         else:
-            raise UnknownName(kind, part, known)
+            raise UnknownName(kind, part, [*known, *(hint for hint in hints if hint not in known)])
+    return _once(found)
+
+
+def flags(value: object, what: str) -> tuple[bool, ...]:
+    """`no` -> False, `yes` -> True, `both` or a list -> both; YAML's true and false as they are.
+
+    Raises:
+        InvalidArgument: something else.
+    """
+    known = {"no": (False,), "yes": (True,), "false": (False,), "true": (True,), "both": (False, True)}
+    found: list[bool] = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        for part in [str(item)] if isinstance(item, bool) else parts(item, what):
+            if part.lower() not in known:
+                raise InvalidArgument(f"{what}: {part!r} is neither no nor yes nor both.")
+            found += known[part.lower()]
     return _once(found)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.tracking import FAMILY, TrackingError, resolve_uri, shown
+from benchmark.studies import STUDIES
+from benchmark.tracking import TrackingError, resolve_uri, shown
 
 _TAGS = ("spec_hash", "record_id", "host", "reason", "last_lines", "pid")
 _PARAMS = ("model", "data", "evaluation", "lr", "seed")
@@ -68,10 +69,11 @@ def read_states(uri: str | None = None) -> list[RunState]:
 def _from_database(uri: str) -> list[RunState]:
     try:
         with _connection(uri) as select:
+            ours = " OR ".join(f"e.name LIKE '{study}/%'" for study in STUDIES)
             runs = select(
                 "SELECT r.run_uuid, r.status, r.start_time, r.end_time FROM runs r "
                 "JOIN experiments e ON e.experiment_id = r.experiment_id "
-                f"WHERE r.lifecycle_stage = 'active' AND e.name LIKE '{FAMILY}/%' "
+                f"WHERE r.lifecycle_stage = 'active' AND ({ours}) "
                 "ORDER BY r.end_time DESC"
             )
             found: dict[str, dict[str, Any]] = {

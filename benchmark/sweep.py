@@ -1,22 +1,23 @@
 """A grid of runs, as data: which specs it stands for, and which of them are done, missing or failed.
 
-Pure functions over specs and over what the store says of them; standard library only. A learning rate may be
-left to the data: then the grid first asks for the rates to choose among, over few seeds, and once these runs
-are there for the rest of the seeds at the chosen rate.
+What its axes are follows its study (`benchmark.studies.axes`). Pure functions over specs and over what the store says
+of them; standard library only. A learning rate may be left to the data: then the grid first asks for the rates to
+choose among, over few seeds, and once these runs are there for the rest of the seeds at the chosen rate.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from benchmark.protocol import PAPER, SCENARIOS
 from benchmark.ranges import MOST, PUBLISHED
 from benchmark.spec import RunSpec, default_lr
+from benchmark.studies import find_study
+from benchmark.studies.axes import Axis
 from siconvnet.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -25,55 +26,74 @@ if TYPE_CHECKING:
 FINISHED, FAILED, MISSING = "finished", "failed", "missing"
 
 
-class Cell(NamedTuple):
-    """What a learning rate is chosen for."""
+@dataclass(frozen=True)
+class Cell:
+    """What a learning rate is chosen for: a field and its value for each axis but the rate and the seed."""
 
-    model: str
-    dataset: str
-    evaluation: int
-    kernel_size: int
-    interpolation: str
+    values: tuple[tuple[str, Any], ...]
+
+    def __getitem__(self, field: str) -> Any:
+        return dict(self.values)[field]
+
+    @property
+    def model(self) -> str:
+        return str(self["model"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self["dataset"])
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The product of its axes; the first named varies slowest.
+    """The product of its axes; the first of the study's axes varies slowest.
 
     Attributes:
-        lrs: rates, or "published" for what the paper selected for each cell.
+        study: its name.
+        axes: name of an axis -> its values. Those of the study that are left out get their default. A rate may be
+            "published" for what the papers selected for each cell, a seed None for the study's own choice.
         select_over: seeds over which one rate a cell is chosen, by the median of the best validation
             accuracy; a tie goes to the smaller rate. Empty: every rate is run with every seed.
+        batch_size, max_epochs, patience: None for what the study's protocol says.
     """
 
-    datasets: tuple[str, ...]
-    evaluations: tuple[int, ...]
-    models: tuple[str, ...]
-    kernel_sizes: tuple[int, ...] = (PAPER.kernel_size,)
-    interpolations: tuple[str, ...] = (PAPER.interpolation,)
-    lrs: tuple[float | str, ...] = (PUBLISHED,)
-    seeds: tuple[int, ...] = PAPER.selection_seeds
+    study: str
+    axes: dict[str, tuple[Any, ...]]
     select_over: tuple[int, ...] = ()
-    batch_size: int = PAPER.batch_size
-    max_epochs: int = PAPER.max_epochs
-    patience: int | None = PAPER.patience
+    batch_size: int | None = None
+    max_epochs: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
-        for axis in ("datasets", "evaluations", "models", "kernel_sizes", "interpolations", "lrs", "seeds"):
-            if not getattr(self, axis):
-                raise InvalidArgument(f"{axis}: nothing is chosen; a grid needs at least one.")
+        study = find_study(self.study)
+        given = {study.axis(name).name: tuple(values) for name, values in self.axes.items()}
+        # A grid has all axes of its study, in their order.
+        axes = {axis.name: given[axis.name] if axis.name in given else _default(axis) for axis in study.axes}
+        object.__setattr__(self, "axes", axes)
+        for name, values in axes.items():
+            if not values:
+                raise InvalidArgument(f"{name}: nothing is chosen; a grid needs at least one.")
         if self.select_over and len(self.lrs) < 2:
             raise InvalidArgument("a rate is selected among several; give at least two lrs.")
         if self.select_over and PUBLISHED in self.lrs:
             raise InvalidArgument(f"lrs: {PUBLISHED!r} is a selected rate already; give numbers to select among.")
+        if self.select_over and None in self.seeds:
+            raise InvalidArgument("seeds: name the seeds that run at the selected rate.")
         if self.size > MOST:
             raise InvalidArgument(f"the grid has {self.size:,} runs; at most {MOST:,} are accepted.")
 
     @property
+    def lrs(self) -> tuple[float | str, ...]:
+        return self.axes["lrs"]
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        return self.axes["seeds"]
+
+    @property
     def size(self) -> int:
         """Runs, if none is skipped, a rate that is yet to be chosen counted once."""
-        cells = 1
-        for axis in (self.datasets, self.evaluations, self.models, self.kernel_sizes, self.interpolations):
-            cells *= len(axis)
+        cells = math.prod(len(values) for name, values in self.axes.items() if name not in ("lrs", "seeds"))
         if self.select_over:
             return cells * (len(self.lrs) * len(self.select_over) + len(set(self.seeds) - set(self.select_over)))
         return cells * len(self.lrs) * len(self.seeds)
@@ -81,23 +101,29 @@ class Grid:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Grid:
         """The grid that `dataclasses.asdict` and JSON made `values` of."""
-        found: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        return cls(**found)
+        found = dict(values)
+        found["axes"] = {name: tuple(axis) for name, axis in found["axes"].items()}
+        return cls(**{**found, "select_over": tuple(found["select_over"])})
+
+
+def _default(axis: Axis) -> tuple[Any, ...]:
+    if axis.default is None:
+        raise InvalidArgument(f"a grid needs {axis.name}.")
+    return axis.read(axis.default)
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A part of a grid that makes no sense, and why."""
+    """A part of a grid that makes no sense, and why; `values` are of the fields that the study judges by."""
 
-    model: str
-    kernel_size: int
-    interpolation: str
+    values: tuple[tuple[str, Any], ...]
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.model} with kernel size {self.kernel_size} and {self.interpolation}: {self.reason}"
+        first, *rest = (
+            str(value) if field == "model" else f"{field.replace('_', ' ')} {value}" for field, value in self.values
+        )
+        return f"{first} with {' and '.join(rest)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -144,41 +170,26 @@ def expand(grid: Grid, chosen: Mapping[Cell, float] | None = None) -> list[RunSp
 
 def cells(grid: Grid) -> Iterator[Cell]:
     """The cells of a grid that make sense, in order."""
-    axes = (grid.datasets, grid.evaluations, grid.models, grid.kernel_sizes, grid.interpolations)
-    for dataset, evaluation, model, size, kind in itertools.product(*axes):
-        if not senseless(model, size, kind):
-            yield Cell(model, dataset, evaluation, size, kind)
+    study = find_study(grid.study)
+    axes = [axis for axis in study.axes if axis.field not in ("lr", "seed")]
+    names = [axis.field for axis in axes]
+    for values in itertools.product(*(grid.axes[axis.name] for axis in axes)):
+        cell = dict(zip(names, values, strict=True))
+        if not study.senseless(**{name: cell[name] for name in study.judged}):
+            yield Cell(tuple(cell.items()))
 
 
 def skips(grids: Iterable[Grid]) -> tuple[Skip, ...]:
     """What the grids ask for and `expand` leaves out."""
-    found = {
-        Skip(*key, reason): None
-        for grid in grids
-        for key in itertools.product(grid.models, grid.kernel_sizes, grid.interpolations)
-        if (reason := senseless(*key))
-    }
+    found: dict[Skip, None] = {}
+    for grid in grids:
+        study = find_study(grid.study)
+        axes = {axis.field: axis.name for axis in study.axes}
+        for values in itertools.product(*(grid.axes[axes[name]] for name in study.judged)):
+            judged = dict(zip(study.judged, values, strict=True))
+            if reason := study.senseless(**judged):
+                found[Skip(tuple(judged.items()), reason)] = None
     return tuple(found)
-
-
-@functools.lru_cache(maxsize=4096)
-def senseless(model: str, kernel_size: int, interpolation: str) -> str:
-    """Why a model is not run with a kernel size and interpolation; empty if it is. Imports the model if they are
-    not the paper's."""
-    if (kernel_size, interpolation) == (PAPER.kernel_size, PAPER.interpolation):
-        return ""
-    import siconvnet
-
-    info = siconvnet.model_info(model)
-    ignored = [
-        what
-        for what, used, changed in (
-            ("kernel size", info.uses_kernel_size, kernel_size != PAPER.kernel_size),
-            ("interpolation", info.uses_interpolation, interpolation != PAPER.interpolation),
-        )
-        if changed and not used
-    ]
-    return f"{model} does not use the {' and the '.join(ignored)}" if ignored else ""
 
 
 def choose(grid: Grid, finished: Mapping[str, RunState]) -> dict[Cell, float]:
@@ -220,70 +231,57 @@ def plan(grids: Sequence[Grid], runs: Iterable[RunState]) -> Plan:
     return Plan(specs, states, waiting, skips(grids))
 
 
-def narrow(grid: Grid, **axes: Sequence[object]) -> Grid | None:
+def narrow(grid: Grid, axes: Mapping[str, Sequence[object]]) -> Grid | None:
     """The grid with only these values of its axes; None where nothing is left."""
-    known = {field.name for field in fields(Grid)}
-    kept: dict[str, tuple[object, ...]] = {}
-    for axis, wanted in axes.items():
-        if axis not in known:
-            raise InvalidArgument(f"a grid has no axis {axis!r}.")
-        kept[axis] = tuple(value for value in getattr(grid, axis) if value in wanted)
-        if not kept[axis]:
-            return None
-    return replace(grid, **kept)  # type: ignore[arg-type]
+    kept = {name: tuple(value for value in grid.axes[name] if value in wanted) for name, wanted in axes.items()}
+    return replace(grid, axes={**grid.axes, **kept}) if all(kept.values()) else None
 
 
 def validate(grids: Iterable[Grid]) -> None:
-    """Check every value of every axis, once each.
+    """Check every value of every axis, each once, in a run that makes sense.
 
     Raises:
         InvalidArgument, UnknownName, DatasetError: as `RunSpec.validate`.
     """
     for grid in grids:
-        first = next(cells(grid), None)
-        if first is None:
+        spec = _first(grid)
+        if spec is None:
             (skip, *_) = skips([grid])
             raise InvalidArgument(f"nothing is left of the grid: {skip.reason}.")
-        spec = _spec(grid, first, _rates(grid, first)[0], grid.seeds[0])
-        for axis, name in _FIELDS.items():
-            for value in getattr(grid, axis):
-                replace(spec, **{name: value}).validate()
-        for lr in grid.lrs:
-            if lr != PUBLISHED:
-                replace(spec, lr=lr).validate()  # type: ignore[arg-type]
+        for name, values in grid.axes.items():
+            for value in values:
+                if name == "seeds":
+                    replace(spec, seed=value).validate()
+                elif found := _first(replace(grid, axes={**grid.axes, name: (value,)}, select_over=())):
+                    found.validate()
 
 
-_FIELDS = {
-    "datasets": "dataset",
-    "evaluations": "evaluation",
-    "models": "model",
-    "kernel_sizes": "kernel_size",
-    "interpolations": "interpolation",
-    "seeds": "seed",
-}
+def data_of(grids: Iterable[Grid]) -> list[RunSpec]:
+    """For each data that the grids read, one spec that reads them."""
+    found: dict[tuple[Any, ...], RunSpec] = {}
+    for grid in grids:
+        study = find_study(grid.study)
+        names = [axis.name for axis in study.axes if axis.field in study.data_fields]
+        for values in itertools.product(*(grid.axes[name] for name in names)):
+            chosen = {name: (value,) for name, value in zip(names, values, strict=True)}
+            if spec := _first(replace(grid, axes={**grid.axes, **chosen})):
+                found.setdefault((grid.study, *values), spec)
+    return list(found.values())
 
 
-def describe(cell: Cell) -> str:
-    return f"{cell.model} on {cell.dataset} {SCENARIOS[cell.evaluation].name}"
+def _first(grid: Grid) -> RunSpec | None:
+    """The first run of a grid; None where no cell makes sense."""
+    cell = next(cells(grid), None)
+    return _spec(grid, cell, _rates(grid, cell)[0], grid.seeds[0]) if cell else None
 
 
 def _rates(grid: Grid, cell: Cell) -> list[float]:
-    found = [
-        default_lr(cell.model, cell.dataset, cell.evaluation) if isinstance(lr, str) else float(lr) for lr in grid.lrs
-    ]
+    evaluation = dict(cell.values).get("evaluation")
+    found = [default_lr(cell.model, cell.dataset, evaluation) if isinstance(lr, str) else float(lr) for lr in grid.lrs]
     return list(dict.fromkeys(found))
 
 
-def _spec(grid: Grid, cell: Cell, lr: float, seed: int) -> RunSpec:
-    return RunSpec(
-        model=cell.model,
-        dataset=cell.dataset,
-        evaluation=cell.evaluation,
-        kernel_size=cell.kernel_size,
-        interpolation=cell.interpolation,
-        lr=lr,
-        seed=seed,
-        batch_size=grid.batch_size,
-        max_epochs=grid.max_epochs,
-        patience=grid.patience,
-    )
+def _spec(grid: Grid, cell: Cell, lr: float, seed: int | None) -> RunSpec:
+    lengths = {"batch_size": grid.batch_size, "max_epochs": grid.max_epochs, "patience": grid.patience}
+    values: dict[str, Any] = {**dict(cell.values), "lr": lr, "seed": seed, **lengths}
+    return RunSpec(**values)

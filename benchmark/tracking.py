@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ from benchmark.events import EPOCH_METRICS, Ended, Epoch, Observer, Result, Star
 from benchmark.interrupts import uninterrupted
 from benchmark.records import Record, write_artifacts
 from benchmark.spec import RunSpec
-from benchmark.studies import STIR
+from benchmark.studies import STIR, STUDIES, Study
 from siconvnet.errors import InvalidArgument, SiconvnetError
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Store:
         return found[0] if found else None
 
     def runs(self, *, source: str = "ours", shortened: bool = False) -> pd.DataFrame:
-        """All finished runs, one a row, in the columns of `benchmark.frames.RUN_COLUMNS`.
+        """All finished runs of STIR, one a row, in the columns of `benchmark.frames.RUN_COLUMNS`.
 
         Of several runs of one spec the latest counts. Runs with another batch size, number of epochs or
         patience than the paper's are left out unless `shortened`: no column would tell them apart.
@@ -188,7 +188,7 @@ class Store:
         from benchmark.frames import RUN_COLUMNS, tidy_runs
 
         rows: dict[str, dict[str, Any]] = {}
-        for run in self._finished():
+        for run in self.runs_of(STIR):
             tags = run.data.tags
             if shortened or tags.get("protocol") != "shortened":
                 rows.setdefault(tags.get("spec_hash", run.info.run_id), {**_row(run), "source": source})
@@ -277,17 +277,19 @@ class Store:
         self._terminate(run_id, "KILLED", time.time())
 
     def all_runs(self) -> Iterator[Run]:
-        """All runs of this benchmark, of any status, latest first."""
-        return self._runs_where("")
+        """All runs of all studies, of any status, latest first."""
+        return self._runs_where("", STUDIES.values())
 
-    def _finished(self) -> Iterator[Run]:
-        """All finished runs of this benchmark, latest first."""
-        return self._runs_where("attributes.status = 'FINISHED'")
+    def runs_of(self, study: Study, status: str = "= 'FINISHED'") -> Iterator[Run]:
+        """The runs of a study, latest first; finished ones, or those whose status is as given (`!= 'FINISHED'`)."""
+        return self._runs_where(f"attributes.status {status}", [study])
 
-    def _runs_where(self, query: str) -> Iterator[Run]:
+    def _runs_where(self, query: str, studies: Iterable[Study]) -> Iterator[Run]:
+        # MLflow's filters know no "or".
         experiments = [
             experiment.experiment_id
-            for experiment in _pages(self.client.search_experiments, filter_string=f"name LIKE '{FAMILY}/%'")
+            for study in studies
+            for experiment in _pages(self.client.search_experiments, filter_string=f"name LIKE '{study.name}/%'")
         ]
         if experiments:
             yield from _pages(

@@ -21,36 +21,16 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-GRID_KEYS = (
-    "suite",
-    "models",
-    "datasets",
-    "evaluations",
-    "kernel_sizes",
-    "interpolations",
-    "lrs",
-    "seeds",
-    "select_lr_over_seeds",
-    "epochs",
-    "patience",
-    "batch_size",
-)
-_GRID = (
-    click.option("--suite", metavar="NAME|FILE", help="smoke, paper, or a YAML file of your own."),
-    click.option("-m", "--models", metavar="LIST", help="Names, patterns such as '*pool', or all."),
-    click.option("-d", "--datasets", metavar="LIST", help="Names, data files (.npz), or all."),
-    click.option("-e", "--evaluations", metavar="LIST", help="As 1-4, or names.  [default: all]"),
-    click.option("--kernel-sizes", metavar="LIST", help="As 5,7,9.  [default: 7]"),
-    click.option("--interpolations", metavar="LIST", help="nearest, bilinear, bicubic, area.  [default: bicubic]"),
-    click.option("--lrs", metavar="LIST", help="As 1e-2,1e-3; or published: the paper's choice.  [default: published]"),
-    click.option("--seeds", metavar="LIST", help="As 1-5,8.  [default: 1-5]"),
+# Where the options follow no study's axes. Each keeps its name in a suite.
+_LENGTHS = (
     click.option(
         "--select-lr-over-seeds", metavar="LIST", help="Choose one of --lrs by validation over these seeds first."
     ),
-    click.option("--epochs", metavar="N", help="At most so many.  [default: 200]"),
-    click.option("--patience", metavar="N", help="Epochs without a better validation.  [default: 10]"),
-    click.option("--batch-size", metavar="N", help="[default: 16]"),
+    click.option("--epochs", metavar="N", help="At most so many.  [default: the protocol's]"),
+    click.option("--patience", metavar="N", help="Epochs without a better validation.  [default: the protocol's]"),
+    click.option("--batch-size", metavar="N", help="[default: the protocol's]"),
 )
+_SHORT = {"models": "-m", "datasets": "-d", "evaluations": "-e"}
 work_dir = click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -60,16 +40,38 @@ work_dir = click.option(
 
 
 def grid_options(function: F) -> F:
-    """The options that state a grid; they arrive as one dictionary `grid`."""
+    """The options that state a grid, one for each axis of any study; they arrive as one dictionary `grid`."""
+    from benchmark.suites import LENGTHS, SELECT, axis_names, list_suites
+
+    keys = ("suite", *axis_names(), SELECT, *LENGTHS)
 
     @functools.wraps(function)
     def gathered(**values: Any) -> Any:
-        grid = {name: values.pop(name) for name in GRID_KEYS}
+        grid = {name: values.pop(name) for name in keys}
         return function(grid={name: value for name, value in grid.items() if value is not None}, **values)
 
-    for option in reversed(_GRID):
+    suites = click.option("--suite", metavar="NAME|FILE", help=f"{', '.join(list_suites())}, or a YAML file.")
+    for option in reversed([suites, *map(_axis_option, axis_names()), *_LENGTHS]):
         gathered = option(gathered)
     return gathered  # type: ignore[return-value]
+
+
+def _axis_option(name: str) -> Callable[[F], F]:
+    """The option of an axis: what its studies say of it, and their defaults."""
+    from benchmark.studies import STUDIES
+
+    axes = {study: axis for study in STUDIES.values() for axis in study.axes if axis.name == name}
+    first = next(iter(axes.values()))
+    told = first.help
+    if first.default is not None:
+        others = {study.name: axis.default for study, axis in axes.items() if axis.default != first.default}
+        changed = "".join(f"; {study}: {default}" for study, default in others.items())
+        told += f"  [default: {first.default}{changed}]"
+    if len(axes) < len(STUDIES):
+        told = f"{', '.join(study.title for study in axes)}: {told[0].lower()}{told[1:]}"
+    names = [*([_SHORT[name]] if name in _SHORT else []), f"--{name.replace('_', '-')}"]
+    alone: dict[str, Any] = {"is_flag": False, "flag_value": first.alone} if first.alone else {}
+    return click.option(*names, metavar="LIST", help=told, **alone)
 
 
 @click.command()
@@ -105,7 +107,12 @@ def sweep(
     retry_failed: bool,
     dry_run: bool,
 ) -> None:
-    """Run a grid of models, datasets, scenarios, rates and seeds.
+    """Run a grid of models, data, settings, rates and seeds.
+
+    \b
+    benchmark sweep --models "*_pool,standard" --datasets emoji --evaluations 2 --seeds 1-5
+    benchmark sweep --models ses_scalar_28 --datasets mnist-scale --realizations 0-5
+    benchmark sweep --suite paper --dry-run
 
     The same command again goes on where it was stopped: what is finished is not repeated. Failed runs do not stop
     the others; they are listed at the end and by `benchmark status`, and tried again with --retry-failed.
@@ -161,16 +168,14 @@ def _go(
     import signal
 
     from benchmark.board import board
-    from benchmark.data import prepare
     from benchmark.driver import Driver
     from benchmark.executors import make_executor
-    from benchmark.spec import is_file
+    from benchmark.sweep import data_of
     from benchmark.tracking import Store, shown
 
     # Workers must not all build the same file, and a file that cannot be had is to be heard of now.
-    for dataset in dict.fromkeys(name for grid in grids for name in grid.datasets):
-        if not is_file(dataset):
-            prepare(dataset)
+    for spec in data_of(grids):
+        spec.study.prepare(spec)
     # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     place.prepare()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.protocol import Protocol
+from benchmark.studies.axes import Axis
+from siconvnet.errors import UnknownName
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +73,8 @@ class Study:
         fields: the fields of a `RunSpec` that its runs have, as they are stored.
         identity: those of them that are always hashed. The others enter the hash only where they leave the
             protocol, so that a field which a later version adds does not orphan the runs of an earlier one.
+        data_fields: those that say which data a run reads.
+        judged: those that `senseless` looks at.
     """
 
     name: ClassVar[str]
@@ -78,11 +82,44 @@ class Study:
     protocol: ClassVar[Protocol]
     fields: ClassVar[tuple[str, ...]]
     identity: ClassVar[tuple[str, ...]]
+    data_fields: ClassVar[tuple[str, ...]] = ("dataset",)
+    judged: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What grids of its runs go through, the slowest first; `lrs` and `seeds` are the last two."""
+        raise NotImplementedError
+
+    def axis(self, name: str) -> Axis:
+        """The axis of a name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        for axis in self.axes:
+            if axis.name == name:
+                return axis
+        raise UnknownName(f"axis of {self.title}", name, [axis.name for axis in self.axes])
+
+    def senseless(self, **judged: Any) -> str:
+        """Why a grid leaves out the runs with these values of the fields in `judged`; empty if it does not."""
+        return ""
+
+    def prepare(self, spec: RunSpec) -> None:
+        """See to it that the run's data are there, before many runs ask for them at once.
+
+        Raises:
+            DatasetError: they are missing and cannot be built.
+        """
 
     def defaults(self, spec: RunSpec) -> dict[str, Any]:
         """What the fields of `spec` that were left open stand for."""
         fixed = ("lr", "kernel_size", "interpolation", "batch_size", "max_epochs", "patience")
         return {key: getattr(self.protocol, key) for key in fixed if key in self.fields}
+
+    def list_datasets(self) -> list[str]:
+        """Names of the data sets of the study."""
+        return [self.name]
 
     def list_models(self, pattern: str = "*") -> list[str]:
         """Names of the models that the study compares."""

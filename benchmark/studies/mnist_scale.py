@@ -6,10 +6,14 @@ seed are the same on every device.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark import ranges
 from benchmark.protocol import MNIST_SCALE, Protocol
+from benchmark.studies import axes
+from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, Row, Study, Task
 from siconvnet.errors import InvalidArgument, UnknownName
 
@@ -31,6 +35,29 @@ class MnistScale(Study):
     protocol = MNIST_SCALE
     identity = ("model", "dataset", "realization", "augment", "lr", "seed")
     fields = (*identity, "batch_size", "max_epochs", "patience")
+    data_fields = ("dataset", "realization")
+
+    @functools.cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        return (
+            axes.datasets(self.list_datasets),
+            axes.whole_numbers(
+                "realizations",
+                "realization",
+                default=ranges.ALL,
+                help="As 0-5, or all.",
+                all_of=self.protocol.seeds[self.name],
+            ),
+            axes.flag("augment", help="no, yes or both."),
+            axes.models(self.list_models),
+            axes.lrs(),
+            axes.seeds(axes.OWN_SEED),
+        )
+
+    def prepare(self, spec: RunSpec) -> None:
+        from siconvnet.datasets.mnist_scale import load_mnist_scale
+
+        load_mnist_scale(spec.realization)
 
     def defaults(self, spec: RunSpec) -> dict[str, Any]:
         realization = 0 if spec.realization is None else spec.realization

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark import ranges
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
+from benchmark.studies import axes
+from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, Row, Study, Task
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+from siconvnet.names import INTERPOLATIONS
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +38,44 @@ class Stir(Study):
     protocol = PAPER
     identity = ("model", "dataset", "evaluation", "kernel_size", "interpolation", "lr", "seed")
     fields = (*identity, "batch_size", "max_epochs", "patience")
+    judged = ("model", "kernel_size", "interpolation")
+
+    @functools.cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        selection = PAPER.selection_seeds
+        return (
+            axes.datasets(self.list_datasets, other=is_file),
+            Axis("evaluations", "evaluation", ranges.evaluations, ranges.ALL, "As 1-4, or names."),
+            axes.models(self.list_models, other=_is_class),
+            axes.whole_numbers("kernel_sizes", "kernel_size", default=PAPER.kernel_size, help="As 5,7,9."),
+            axes.choices(
+                "interpolations",
+                "interpolation",
+                lambda: INTERPOLATIONS,
+                kind="interpolation",
+                default=PAPER.interpolation,
+                help=f"{', '.join(INTERPOLATIONS)}.",
+            ),
+            axes.lrs(),
+            axes.seeds(f"{selection[0]}-{selection[-1]}"),
+        )
+
+    def senseless(self, **judged: Any) -> str:
+        return _senseless(**judged)
+
+    def prepare(self, spec: RunSpec) -> None:
+        from benchmark.data import prepare
+
+        if not is_file(spec.dataset):
+            prepare(spec.dataset)
 
     def defaults(self, spec: RunSpec) -> dict[str, Any]:
         return {**super().defaults(spec), "seed": 1}
+
+    def list_datasets(self) -> list[str]:
+        from siconvnet.datasets import list_datasets
+
+        return list_datasets()
 
     def list_models(self, pattern: str = "*") -> list[str]:
         import siconvnet
@@ -123,6 +163,31 @@ class Stir(Study):
             rows.append(Row(f"  sizes {band.label}", ours, (shown,), seen))
         heading = f"published ({cell.runs} runs)" if cell else ""
         return Comparison(tuple(rows), (heading,), reason, f"{cell.mean_epoch_seconds:.2f} s" if cell else "")
+
+
+def _is_class(model: str) -> bool:
+    from siconvnet.models import is_target
+
+    return is_target(model)
+
+
+@functools.lru_cache(maxsize=4096)
+def _senseless(model: str, kernel_size: int, interpolation: str) -> str:
+    """Imports the model where the others are not the paper's."""
+    if (kernel_size, interpolation) == (PAPER.kernel_size, PAPER.interpolation):
+        return ""
+    import siconvnet
+
+    info = siconvnet.model_info(model)
+    ignored = [
+        what
+        for what, used, changed in (
+            ("kernel size", info.uses_kernel_size, kernel_size != PAPER.kernel_size),
+            ("interpolation", info.uses_interpolation, interpolation != PAPER.interpolation),
+        )
+        if changed and not used
+    ]
+    return f"{model} does not use the {' and the '.join(ignored)}" if ignored else ""
 
 
 class StirTask(Task):

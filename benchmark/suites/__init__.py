@@ -1,9 +1,9 @@
 """Sweeps that are worth a name, as YAML files beside this one; users write their own in the same form.
 
-A suite has a `description` and a list `grids`. A grid names its axes (`models`, `datasets`, `evaluations`,
-`kernel_sizes`, `interpolations`, `lrs`, `seeds`, each a list or a text such as `1-5,8`, `all` or `*pool`), may
-shorten training (`epochs`, `patience`, `batch_size`), and with `select_lr_over_seeds` lets validation choose
-one of its `lrs` for each cell before the other seeds run.
+A suite has a `description` and a list `grids`. A grid names its `datasets` and the other axes of the study that these
+are of (`models`, `evaluations`, `realizations`, `augment`, `lrs`, `seeds` and so on, each a list or a text such as
+`1-5,8`, `all` or `*pool`), may shorten training (`epochs`, `patience`, `batch_size`), and with `select_lr_over_seeds`
+lets validation choose one of its `lrs` for each cell before the other seeds run.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import ranges
-from benchmark.protocol import PAPER
+from benchmark.studies import STUDIES, Study, find_study, study_of
 from benchmark.sweep import Grid, narrow, validate
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 SUFFIXES = (".yaml", ".yml")
-AXES = ("models", "datasets", "evaluations", "kernel_sizes", "interpolations", "lrs", "seeds")
-KEYS = (*AXES, "select_lr_over_seeds", "epochs", "patience", "batch_size")
+#: Keys of a grid beside its axes -> the fields of a `RunSpec` that they are.
+LENGTHS = {"epochs": "max_epochs", "patience": "patience", "batch_size": "batch_size"}
+SELECT = "select_lr_over_seeds"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def parse_suite(text: str, name: str) -> Suite:
         where = f"suite {name}, grid {number}" if len(entries) > 1 else f"suite {name}"
         if not isinstance(entry, dict):
             raise InvalidArgument(f"{where}: {entry!r} is no mapping of axes to values.")
-        _check_keys(entry, KEYS, where)
+        _check_keys(entry, (*axis_names(), *LENGTHS, SELECT), where)
         try:
             grid = make_grid(entry)
             validate([grid])
@@ -81,45 +82,53 @@ def parse_suite(text: str, name: str) -> Suite:
 
 
 def make_grid(values: Mapping[str, Any]) -> Grid:
-    """A grid from what a person wrote, by `KEYS`.
+    """A grid from what a person wrote: axes of the study that its data sets are of, and `LENGTHS`.
 
     Raises:
-        UnknownName, InvalidArgument: a value is none, or two contradict each other.
+        UnknownName, InvalidArgument: a key or value is none, or two contradict each other.
     """
-    axes: dict[str, Any] = parse_axes({"evaluations": ranges.ALL, "lrs": ranges.PUBLISHED, **values})
-    missing = [key for key in ("models", "datasets") if key not in axes]
+    missing = [key for key in ("models", "datasets") if values.get(key) is None]
     if missing:
         raise InvalidArgument(f"a grid needs {' and '.join(missing)}.")
-    counts: dict[str, Any] = {
-        field: ranges.number(values[key], key)
-        for key, field in (("epochs", "max_epochs"), ("patience", "patience"), ("batch_size", "batch_size"))
-        if values.get(key) is not None
-    }
+    study = _study_of(values["datasets"])
+    counts = {field: ranges.number(values[key], key) for key, field in LENGTHS.items() if values.get(key) is not None}
     for field, count in counts.items():
         if count < 1:
             raise InvalidArgument(f"{field}: {count} is not accepted; at least 1.")
-    axes.setdefault("seeds", PAPER.selection_seeds)
-    return Grid(**axes, **counts)
+    selection = values.get(SELECT)
+    select_over = () if selection is None else ranges.numbers(selection, SELECT)
+    return Grid(study.name, read_axes(study, values), select_over, **counts)
 
 
-def parse_axes(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes among `values`, as the fields of a `Grid`; what is None is left out."""
-    import siconvnet
-    from benchmark.spec import is_file
-    from siconvnet.datasets import list_datasets
-    from siconvnet.models import INTERPOLATIONS, is_target
+def read_axes(study: Study, values: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The axes among `values`, read; what is None is left out.
 
-    readers = {
-        "models": ("models", lambda v: ranges.names(v, "model", siconvnet.list_models(), other=is_target)),
-        "datasets": ("datasets", lambda v: ranges.names(v, "dataset", list_datasets(), other=is_file)),
-        "evaluations": ("evaluations", ranges.evaluations),
-        "kernel_sizes": ("kernel_sizes", lambda v: ranges.numbers(v, "kernel_sizes")),
-        "interpolations": ("interpolations", lambda v: ranges.names(v, "interpolation", INTERPOLATIONS)),
-        "lrs": ("lrs", ranges.rates),
-        "seeds": ("seeds", lambda v: ranges.numbers(v, "seeds")),
-        "select_lr_over_seeds": ("select_over", lambda v: ranges.numbers(v, "select_lr_over_seeds")),
-    }
-    return {field: read(values[key]) for key, (field, read) in readers.items() if values.get(key) is not None}
+    Raises:
+        UnknownName, InvalidArgument: a value is none, or a key is neither an axis of the study nor `LENGTHS`.
+    """
+    known = {axis.name: axis for axis in study.axes}
+    for key in values:
+        if key not in known and key not in (*LENGTHS, SELECT):
+            if key in axis_names():
+                raise InvalidArgument(f"{key} is no axis of {study.title}; it has {', '.join(known)}.")
+            raise UnknownName("key", key, [*known, *LENGTHS, SELECT])
+    return {name: axis.read(values[name]) for name, axis in known.items() if values.get(name) is not None}
+
+
+def axis_names() -> tuple[str, ...]:
+    """The axes of all studies, each once."""
+    return tuple(dict.fromkeys(axis.name for study in STUDIES.values() for axis in study.axes))
+
+
+def _study_of(datasets: object) -> Study:
+    """The one study that all data sets of a grid are of."""
+    firsts: dict[str, str] = {}
+    for name in ranges.parts(datasets, "datasets"):
+        firsts.setdefault(study_of(name).name, name)
+    if len(firsts) > 1:
+        told = " and ".join(f"{name} is of {STUDIES[study].title}" for study, name in firsts.items())
+        raise InvalidArgument(f"datasets: {told}; a grid is of one study, so make two.")
+    return STUDIES[next(iter(firsts))]
 
 
 def _check_keys(values: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
@@ -173,16 +182,29 @@ def choose_grids(values: Mapping[str, Any]) -> tuple[str, tuple[Grid, ...]]:
         validate([grid])
         return "sweep", (grid,)
     suite = load_suite(values["suite"])
-    for key in ("lrs", "seeds", "select_lr_over_seeds", "epochs", "patience", "batch_size"):
+    for key in ("lrs", "seeds", SELECT, *LENGTHS):
         if key in axes and (key != "seeds" or any(grid.select_over for grid in suite.grids)):
             raise InvalidArgument(
                 f"--{key.replace('_', '-')} contradicts --suite {suite.name}, which says so itself; "
                 "leave one of them out, or write a suite of your own."
             )
-    wanted = parse_axes(axes)
-    grids = tuple(left for grid in suite.grids if (left := narrow(grid, **wanted)))
+    grids = _narrowed(suite.grids, axes)
     if not grids:
         raise InvalidArgument(
             f"nothing of suite {suite.name} is left by {', '.join(f'{k} {v}' for k, v in axes.items())}."
         )
     return f"suite {suite.name}", grids
+
+
+def _narrowed(grids: tuple[Grid, ...], axes: Mapping[str, Any]) -> tuple[Grid, ...]:
+    """What the axes leave of grids. One whose study cannot read them falls out, unless that is so for all."""
+    found: list[Grid | None] = []
+    errors: list[InvalidArgument] = []
+    for grid in grids:
+        try:
+            found.append(narrow(grid, read_axes(find_study(grid.study), axes)))
+        except InvalidArgument as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    return tuple(grid for grid in found if grid)

@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,12 +28,22 @@ from benchmark.sweep import FAILED, FINISHED, MISSING, Cell, Grid, choose, expan
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 ROOT = Path(__file__).parents[2]
-SMALL = Grid(("emoji", "mnist"), (1, 2), ("standard", "xu"), lrs=(1e-2, 1e-3), seeds=(1, 2, 3))
+
+
+def stir(
+    datasets: Iterable[str], evaluations: Iterable[int], models: Iterable[str], *, select_over: Any = (), **axes: Any
+) -> Grid:
+    named = {"datasets": tuple(datasets), "evaluations": tuple(evaluations), "models": tuple(models)}
+    return Grid("stir", {**named, **axes}, select_over)
+
+
+SMALL = stir(("emoji", "mnist"), (1, 2), ("standard", "xu"), lrs=(1e-2, 1e-3), seeds=(1, 2, 3))
 # Of the standard library alone, so that a Python without PyTorch or NumPy can run it.
 DIGEST = """
 import hashlib
 from benchmark.sweep import Grid, expand
-grid = Grid(("emoji", "mnist"), (1, 2), ("standard", "xu"), lrs=(1e-2, 1e-3), seeds=(1, 2, 3))
+axes = {"datasets": ("emoji", "mnist"), "evaluations": (1, 2), "models": ("standard", "xu")}
+grid = Grid("stir", {**axes, "lrs": (1e-2, 1e-3), "seeds": (1, 2, 3)})
 print(hashlib.sha256("".join(spec.hash for spec in expand(grid)).encode()).hexdigest())
 """
 
@@ -47,12 +59,14 @@ def finished(spec: object, best_acc: float = 50.0, status: str = "FINISHED") -> 
 def test_every_combination_once_and_the_first_axis_slowest() -> None:
     specs = expand(SMALL)
     found = [(s.dataset, s.evaluation, s.model, s.lr, s.seed) for s in specs]
-    assert found == list(itertools.product(SMALL.datasets, SMALL.evaluations, SMALL.models, SMALL.lrs, SMALL.seeds))
+    assert found == list(
+        itertools.product(*(SMALL.axes[name] for name in ("datasets", "evaluations", "models", "lrs", "seeds")))
+    )
     assert len({spec.hash for spec in specs}) == len(specs) == SMALL.size == 48
 
 
 def test_published_rate_and_the_same_rate_are_one_run() -> None:
-    both = expand(Grid(("emoji",), (2,), ("standard",), lrs=("published", 1e-3), seeds=(1,)))
+    both = expand(stir(("emoji",), (2,), ("standard",), lrs=("published", 1e-3), seeds=(1,)))
     assert [spec.lr for spec in both] == [1e-3]
 
 
@@ -89,7 +103,7 @@ def test_hashes_are_the_same_in_another_python() -> None:
 
 
 def test_ten_thousand_runs_are_expanded_and_planned_in_two_seconds() -> None:
-    grid = Grid(("emoji",), (1, 2, 3, 4), ("standard",), lrs=(1e-3,), seeds=tuple(range(2500)))
+    grid = stir(("emoji",), (1, 2, 3, 4), ("standard",), lrs=(1e-3,), seeds=tuple(range(2500)))
     start = time.process_time()
     specs = expand(grid)
     known = [finished(spec) for spec in specs]
@@ -104,11 +118,12 @@ def test_ten_thousand_runs_are_expanded_and_planned_in_two_seconds() -> None:
 
 
 def test_settings_that_a_model_ignores_are_skipped_with_the_reason() -> None:
-    grid = Grid(("emoji",), (2,), ("standard", "pixel_pool", "hermite"), (5, 7), ("bicubic", "area"), seeds=(1,))
+    axes = {"kernel_sizes": (5, 7), "interpolations": ("bicubic", "area"), "seeds": (1,)}
+    grid = stir(("emoji",), (2,), ("standard", "pixel_pool", "hermite"), **axes)
     found = {(spec.model, spec.kernel_size, spec.interpolation) for spec in expand(grid)}
     assert {kind for model, _, kind in found if model == "standard"} == {"bicubic"}
     assert len([1 for model, *_ in found if model == "pixel_pool"]) == 4
-    reasons = {(skip.model, skip.interpolation): skip.reason for skip in sweep.skips([grid])}
+    reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in sweep.skips([grid])}
     assert reasons["standard", "area"] == "standard does not use the interpolation"
     assert len(expand(grid)) + len(sweep.skips([grid])) == grid.size
     assert plan([grid], []).skipped == sweep.skips([grid])
@@ -133,7 +148,7 @@ def test_plan_tells_finished_failed_and_missing_apart() -> None:
     assert len(found.of(MISSING)) == 45
 
 
-SELECTING = dataclasses.replace(SMALL, select_over=(1, 2), seeds=(1, 2, 3, 4))
+SELECTING = dataclasses.replace(SMALL, select_over=(1, 2), axes={**SMALL.axes, "seeds": (1, 2, 3, 4)})
 
 
 def test_rates_are_tried_over_few_seeds_before_the_rest_runs() -> None:
@@ -147,7 +162,17 @@ def test_rates_are_tried_over_few_seeds_before_the_rest_runs() -> None:
     runs = [finished(s, score) for s, score in zip(specs, scores, strict=True)][:-1]
     second = plan([SELECTING], runs)
     assert second.total == first.total
-    assert list(second.waiting) == [Cell("xu", "mnist", 2, 7, "bicubic")]
+    assert list(second.waiting) == [
+        Cell(
+            (
+                ("dataset", "mnist"),
+                ("evaluation", 2),
+                ("model", "xu"),
+                ("kernel_size", 7),
+                ("interpolation", "bicubic"),
+            )
+        )
+    ]
     new = {(s.model, s.dataset, s.evaluation, s.lr, s.seed) for s in second.of(MISSING)}
     assert ("standard", "emoji", 1, 1e-2, 3) in new
     assert ("standard", "emoji", 2, 1e-3, 4) in new  # a tie goes to the smaller rate
@@ -160,12 +185,14 @@ def test_rates_are_tried_over_few_seeds_before_the_rest_runs() -> None:
 def test_choice_is_the_leaderboards(scores: list[float]) -> None:
     import pandas as pd
 
-    grid = Grid(("emoji",), (1, 2), ("standard",), lrs=(1e-2, 1e-3), seeds=(1,), select_over=PAPER.selection_seeds)
+    grid = stir(("emoji",), (1, 2), ("standard",), lrs=(1e-2, 1e-3), seeds=(1,), select_over=PAPER.selection_seeds)
     specs = expand(grid)
     chosen = choose(grid, {s.hash: finished(s, score) for s, score in zip(specs, scores, strict=True)})
     rows = [{**s.to_dict(), "best_acc": score} for s, score in zip(specs, scores, strict=True)]
     frame = learning_rates(pd.DataFrame(rows))
-    assert [(c.evaluation, lr) for c, lr in chosen.items()] == list(zip(frame["evaluation"], frame["lr"], strict=True))
+    assert [(c["evaluation"], lr) for c, lr in chosen.items()] == list(
+        zip(frame["evaluation"], frame["lr"], strict=True)
+    )
 
 
 def test_suite_of_the_paper_is_its_5500_runs_and_the_selection() -> None:
@@ -188,7 +215,7 @@ def test_suite_smoke_is_every_model_once() -> None:
 
     specs = [spec for grid in load_suite("smoke").grids for spec in expand(grid)]
     assert [spec.model for spec in specs] == siconvnet.list_models()
-    assert list_suites() == ["paper", "smoke"]
+    assert {"paper", "smoke"} <= set(list_suites())
 
 
 # --- what a person writes --------------------------------------------------------------------------------------------
@@ -238,7 +265,7 @@ def test_nonsense_is_one_clear_line(values: dict[str, str], message: str) -> Non
 
 def test_hundred_million_runs_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="at most 1,000,000"):
-        Grid(("emoji",), (1, 2, 3, 4), ("standard",), seeds=tuple(range(300_000)))
+        stir(("emoji",), (1, 2, 3, 4), ("standard",), seeds=tuple(range(300_000)))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +310,7 @@ def test_suite_of_ones_own(tmp_path: Path) -> None:
 
 def test_options_narrow_a_suite_or_contradict_it() -> None:
     _, grids = choose_grids({"suite": "paper", "models": "standard", "datasets": "emoji", "evaluations": "2"})
-    assert [(g.models, g.datasets, g.evaluations, len(g.seeds)) for g in grids] == [
+    assert [(g.axes["models"], g.axes["datasets"], g.axes["evaluations"], len(g.seeds)) for g in grids] == [
         (("standard",), ("emoji",), (2,), 50)
     ]
     for key, value in (("lrs", "0.1"), ("seeds", "1"), ("epochs", "3")):
