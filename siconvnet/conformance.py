@@ -267,7 +267,7 @@ def _stages(subject: Subject) -> str:
             square, f"stage {stage!r} gives {shape}, not maps [B, C, H, H] (or [B, C, S, H, H]) with H <= {IMAGE_SIZE}"
         )
     with_scales = any(maps[stage].ndim == 5 for stage in subject.stages)
-    remark = "; with a scale axis, which the equivariance metric leaves out" if with_scales else ""
+    remark = "; of a scale axis the equivariance metric takes the maximum" if with_scales else ""
     return ", ".join(f"{stage} {list(maps[stage].shape[1:])}" for stage in subject.stages) + remark
 
 

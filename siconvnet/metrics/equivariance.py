@@ -2,6 +2,11 @@
 
 Over the six pairs of sizes of the STIR paper (section 5.2): the map of a stage is cropped to the object, the crop of
 the second size is resized bicubically to the side of the first, and the error is ||ref - other||² / ||ref||².
+
+A map with a scale axis ``[B, C, S, H', W']`` is measured after the maximum over that axis. As an object grows its
+responses move along the axis, beyond its end too, so that comparing scale by scale would count that as an error; the
+maximum stays, and is what the steerable networks pass on (SESN, arXiv 1910.11093, section 3: the projection to a
+scalar map; and the global maximum in front of the last layer).
 """
 
 from __future__ import annotations
@@ -39,7 +44,8 @@ def equivariance_errors(
 
     Args:
         model: maps images ``[B, C, 64, 64]`` to anything; its mode and device are its own.
-        stages: submodules whose outputs are maps ``[B, C', H', W']`` in image coordinates.
+        stages: submodules whose outputs are maps ``[B, C', H', W']`` or, with a scale axis, ``[B, C', S, H', W']`` in
+            image coordinates.
         published_input_range: feed 0..255, as the published code does, where training has 0..1.
         batch_size: objects at a time.
 
@@ -98,6 +104,11 @@ def relative_error(reference: Tensor, other: Tensor) -> Tensor:
     return torch.where(norm > 0, error, torch.nan)
 
 
+def without_scales(maps: Tensor) -> Tensor:
+    """The maximum over the scale axis of maps that have one: ``[B, C, S, H, W] -> [B, C, H, W]``."""
+    return maps.amax(2) if maps.dim() == 5 else maps
+
+
 def crop(maps: Tensor, positions: NDArray[np.int64], scale: int) -> Tensor:
     """The object's part of each map, ``[B, C, H', W'] -> [B, C, s, s]`` with s = max(scale - (64 - H'), 0).
 
@@ -132,7 +143,7 @@ def _object_maps(
     with captured(model, stages) as maps:
         model(images)
     for stage in stages:
-        if stage not in maps or maps[stage].dim() != 4 or maps[stage].shape[-1] != maps[stage].shape[-2]:
+        if stage not in maps or maps[stage].dim() not in (4, 5) or maps[stage].shape[-1] != maps[stage].shape[-2]:
             shape = tuple(maps[stage].shape) if stage in maps else "nothing"
-            raise NotMeasurable(f"stage {stage!r} gives {shape}, not one square map for each channel")
-    return {stage: crop(maps[stage], positions, scale) for stage in stages}
+            raise NotMeasurable(f"stage {stage!r} gives {shape}, not square maps for each channel")
+    return {stage: crop(without_scales(maps[stage]), positions, scale) for stage in stages}

@@ -33,8 +33,8 @@ class ModelInfo:
         paper: short citation.
         url: where the paper is.
         stages: submodules whose output is the feature map after the activation, first stage first; empty
-            where there is none in image coordinates. Metrics hook them; maps with a scale axis
-            ``[B, C, S, H, W]`` have no equivariance error in the sense of STIR.
+            where there is none in image coordinates. Metrics hook them; of maps with a scale axis
+            ``[B, C, S, H, W]`` the equivariance error is that of their maximum over it.
         scale_pools: submodules with a method ``scale_indices(x)`` that, given the submodule's input, returns
             the index of the scale that won the pooling.
     """

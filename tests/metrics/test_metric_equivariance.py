@@ -19,6 +19,7 @@ from siconvnet.metrics.equivariance import (
     equivariance_errors,
     pairs_outside,
     relative_error,
+    without_scales,
 )
 
 
@@ -107,6 +108,62 @@ def test_a_pointwise_map_has_a_small_error_and_a_positional_one_a_large(emoji):
     assert good.mean() < 0.2 < bad.mean()
 
 
+class MovesAlongTheScaleAxis(Pointwise):
+    """The maps lie at one of two scales, at the next call at the other: ``[B, 1, H, W] -> [B, 4, 2, H, W]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        maps = self.map(x).abs()
+        both = [maps, torch.zeros_like(maps)]
+        return torch.stack(both if self.calls % 2 else both[::-1], 2)
+
+
+def test_of_a_scale_axis_the_maximum_is_measured(emoji):
+    emoji = Few(emoji)
+    torch.manual_seed(0)
+    moving = Wrapped(MovesAlongTheScaleAxis())
+    torch.manual_seed(0)
+    flat = Wrapped(nn.Sequential(Pointwise(), Absolute()))
+    expected = equivariance_errors(flat, emoji, ["inner"])["inner"]
+    np.testing.assert_array_equal(equivariance_errors(moving, emoji, ["inner"])["inner"], expected)
+    # Negative control: scale by scale, the maps of the two sizes have nothing in common.
+    by_scale = Wrapped(nn.Sequential(MovesAlongTheScaleAxis(), nn.Flatten(1, 2)))
+    assert equivariance_errors(by_scale, emoji, ["inner"])["inner"].min() >= 1 > 9 * expected.mean()
+    maps = torch.rand(2, 3, 4, 5, 5)
+    assert torch.equal(without_scales(maps)[1, 2], maps[1, 2].max(0).values)
+    assert torch.equal(without_scales(maps[:, :, 0]), maps[:, :, 0])
+
+
+class Absolute(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.abs()
+
+
+@pytest.mark.parametrize("name", ["hermite", "disco"])
+def test_stages_of_steerable_networks(emoji, name):
+    """Their maps have four scales; an object of 17 pixels leaves 3 pixels of the first and none of the second map."""
+    torch.manual_seed(0)
+    model = create_model(name, num_channels=1, num_classes=36)
+    errors = equivariance_errors(model, Few(emoji), ["act1", "act2"])
+    assert np.isfinite(errors["act1"]).all()
+    assert np.isfinite(errors["act2"][..., :4]).all() and np.isnan(errors["act2"][..., 4:]).all()
+
+
+class Few:
+    """The first objects of a dataset."""
+
+    def __init__(self, dataset) -> None:
+        self.dataset, self.num_classes, self.num_instances = dataset, 2, 1
+
+    def select(self, split, scales):
+        subset = self.dataset.select(split, scales)
+        return type(subset)(*(array[:2] for array in vars(subset).values()))
+
+
 def test_equal_maps_have_no_error_and_a_zero_map_none_at_all():
     maps = torch.rand(2, 3, 8, 8)
     np.testing.assert_allclose(relative_error(maps, maps), 0, atol=1e-10)
@@ -141,7 +198,7 @@ def test_models_without_one_map_give_a_reason(emoji):
 
 def test_a_stage_of_another_shape_gives_a_reason(emoji, standard):
     linear = [name for name, module in standard.named_modules() if isinstance(module, nn.Linear)]
-    with pytest.raises(NotMeasurable, match="not one square map"):
+    with pytest.raises(NotMeasurable, match="not square maps"):
         equivariance_errors(standard, emoji, linear)
 
 
