@@ -1,7 +1,7 @@
-"""Scale convolution and scale pooling written as the paper states them, with nothing left out.
+"""Scale convolutions and scale pooling written as the papers state them, with nothing left out.
 
 Slow, obviously right, differentiable any number of times: what the fast paths are tested against.
-Source: STIR (arXiv 2211.10288), section 3.
+Sources: STIR (arXiv 2211.10288), section 3; SESN (arXiv 1910.11093), section 4.
 """
 
 from __future__ import annotations
@@ -84,3 +84,38 @@ def first_argmax(x: Tensor, dim: int) -> Tensor:
     position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
     largest = (x == x.amax(dim, keepdim=True)) | x.isnan()
     return torch.where(largest, position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)
+
+
+def conv_z2_h(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """SESN's lifting: all scales as channels of one convolution, ``[B, C, H, W] -> [B, C', S, H', W']``.
+
+    Args:
+        kernel: ``[C', C, S, k, k]``.
+    """
+    out_channels, _, num_scales = kernel.shape[:3]
+    every = F.conv2d(x, kernel.transpose(1, 2).flatten(0, 1), stride=stride, padding=padding)
+    return _add_bias(every.unflatten(1, (out_channels, num_scales)), bias)
+
+
+def conv_h_h(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """SESN's convolution in scale space: for each offset in scale one convolution with a group for each scale,
+    ``[B, C, S, H, W] -> [B, C', S, H', W']``.
+
+    Args:
+        kernel: ``[C', C, scale_size, S, k, k]``.
+    """
+    scale_size, num_scales = kernel.shape[2:4]
+    x = F.pad(x, [0, 0, 0, 0, 0, scale_size - 1])
+    total: Tensor | None = None
+    for offset in range(scale_size):
+        grouped = x[:, :, offset : offset + num_scales].transpose(1, 2).flatten(1, 2)
+        kernels = kernel[:, :, offset].permute(2, 0, 1, 3, 4).flatten(0, 1)
+        responses = F.conv2d(grouped, kernels, stride=stride, padding=padding, groups=num_scales)
+        responses = responses.unflatten(1, (num_scales, -1)).transpose(1, 2)
+        total = responses if total is None else total + responses
+    assert total is not None, "a kernel spans at least one scale"
+    return _add_bias(total, bias)
+
+
+def _add_bias(y: Tensor, bias: Tensor | None) -> Tensor:
+    return y if bias is None else y + bias.view(1, -1, 1, 1, 1)

@@ -4,10 +4,14 @@ Sosnovik, Szmaja, Smeulders, "Scale-Equivariant Steerable Networks", ICLR 2020, 
 sum of fixed basis functions, kappa_s = sum_i w_i psi_i,s. The weights w are learned and shared by all scales s; the
 functions are one basis of `siconvnet.bases` sampled at each scale. T stands for the plane Z2, H for scale and
 translation, S x Z2.
+
+In place of a list of scales both take `LearnableScales`: the basis then follows the current scales, on kernels whose
+side follows the largest of them (see `siconvnet.bases.learned`), and gradients reach them.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,97 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet import functional
 from siconvnet.bases import make_basis
+from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis, supports_at
 from siconvnet.errors import InvalidArgument
-
-
-def steer(weight: Tensor, basis: Tensor) -> Tensor:
-    """The kernel of each scale: weights times basis functions.
-
-    Args:
-        weight: shape (..., num_funcs).
-        basis: shape (num_funcs, num_scales, size, size).
-
-    Returns:
-        Shape (..., num_scales, size, size).
-    """
-    return (weight @ basis.flatten(1)).unflatten(-1, basis.shape[1:])
-
-
-def conv_z2_h(
-    x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, supports: Sequence[int] | None = None
-) -> Tensor:
-    """Lift a plane to scale space: one convolution for each scale. [B, C, H, W] -> [B, C', S, H', W']
-
-    Args:
-        x: shape (B, C, H, W).
-        kernel: shape (C', C, S, size, size).
-        stride: step in pixels.
-        padding: zeros added to each side, in pixels.
-        supports: for each scale the odd side in pixels beyond which its kernel is zero; that part is not computed.
-
-    Raises:
-        InvalidArgument: the input is smaller than the kernel.
-    """
-    sides = supports or [kernel.shape[-1]] * kernel.shape[2]
-    planes = [_conv2d(x, kernel[:, :, s], side, stride, padding) for s, side in enumerate(sides)]
-    return torch.stack(planes, dim=2)
-
-
-def conv_h_h(
-    x: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, supports: Sequence[int] | None = None
-) -> Tensor:
-    """Convolve over scale and plane. [B, C, S, H, W] -> [B, C', S, H', W']
-
-    Output scale s sees the input scales s .. s + scale_size - 1; beyond the largest scale there is nothing.
-
-    Args:
-        x: shape (B, C, S, H, W).
-        kernel: shape (C', C, scale_size, S, size, size).
-        stride: step in pixels.
-        padding: zeros added to each side, in pixels.
-        supports: for each scale the odd side in pixels beyond which its kernel is zero; that part is not computed.
-
-    Raises:
-        InvalidArgument: the input is smaller than the kernel, or has another number of scales.
-    """
-    scale_size, num_scales = kernel.shape[2:4]
-    if x.shape[2] != num_scales:
-        raise InvalidArgument(f"an input of {x.shape[2]} scales meets a kernel of {num_scales}.")
-    planes = []
-    for s, side in enumerate(supports or [kernel.shape[-1]] * num_scales):
-        window = x[:, :, s : s + scale_size]
-        taps = kernel[:, :, : window.shape[2], s]
-        planes.append(_conv2d(window.flatten(1, 2), taps.flatten(1, 2), side, stride, padding))
-    return torch.stack(planes, dim=2)
-
-
-def _conv2d(x: Tensor, weight: Tensor, side: int, stride: int, padding: int) -> Tensor:
-    """A convolution with the middle `side` x `side` pixels of a kernel whose other pixels are zero."""
-    size = weight.shape[-1]
-    if min(x.shape[-2:]) + 2 * padding < size:
-        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {size}x{size} kernel.")
-    if 2 * padding + 1 == size:
-        # The output is as large as the input, so that a tap further out than the input is wide sees zeros alone.
-        side = min(side, 2 * max(x.shape[-2:]) - 1)
-    margin = (size - side) // 2
-    weight = weight[:, :, margin : size - margin, margin : size - margin]
-    if margin > padding:
-        x = F.pad(x, [padding - margin] * 4)
-    padding = max(padding - margin, 0)
-    if stride == 1:
-        return functional.conv2d(x, weight, padding=padding)
-    return F.conv2d(x, weight, stride=stride, padding=padding)
-
-
-def supports_of(basis: Tensor) -> tuple[int, ...]:
-    """For each scale, the odd side in pixels of the centred square outside which all functions are zero."""
-    size = basis.shape[-1]
-    distance = (torch.arange(size) - size // 2).abs()
-    ring = torch.maximum(distance[:, None], distance)
-    used = (basis != 0).any(dim=0).cpu()
-    return tuple(2 * int((ring * plane).max()) + 1 for plane in used)
+from siconvnet.functional.steerable import conv_h_h, conv_z2_h, steer, supports_of
+from siconvnet.layers.learned_scales import LearnableScales, ScaleWarning, check_scales
 
 
 class _SESConv(nn.Module):
@@ -113,6 +31,7 @@ class _SESConv(nn.Module):
 
     basis: Tensor
     bias: nn.Parameter | None
+    learned: LearnableScales | None
 
     def __init__(
         self,
@@ -120,7 +39,7 @@ class _SESConv(nn.Module):
         out_channels: int,
         kernel_size: int,
         effective_size: int,
-        scales: Sequence[float],
+        scales: Sequence[float] | LearnableScales,
         stride: int,
         padding: int,
         bias: bool,
@@ -129,25 +48,61 @@ class _SESConv(nn.Module):
         options: dict[str, object],
     ):
         super().__init__()
-        if scale_size is not None and not 1 <= scale_size <= len(scales):
-            raise InvalidArgument(f"the scale size must lie in 1..{len(scales)}, not {scale_size}.")
+        num_scales = scales.num_scales if isinstance(scales, LearnableScales) else len(scales)
+        if scale_size is not None and not 1 <= scale_size <= num_scales:
+            raise InvalidArgument(f"the scale size must lie in 1..{num_scales}, not {scale_size}.")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.effective_size = kernel_size, effective_size
-        self.scales = tuple(round(float(scale), 3) for scale in scales)
         self.stride, self.padding = stride, padding
         self.basis_type = basis_type
-        basis = make_basis(basis_type, kernel_size, scales, effective_size, **options)
-        self.register_buffer("basis", basis.float())
-        self.supports = supports_of(basis)
+        if isinstance(scales, LearnableScales):
+            if kernel_size < effective_size or kernel_size % 2 == 0:
+                raise InvalidArgument(
+                    f"the ceiling of the kernel size must be odd and at least the effective size {effective_size}, "
+                    f"not {kernel_size}."
+                )
+            self.learned = scales
+            self.options = check_learnable(basis_type, effective_size, options)
+        else:
+            self.learned = None
+            self.scales = tuple(round(float(scale), 3) for scale in scales)
+            basis = make_basis(basis_type, kernel_size, scales, effective_size, **options)
+            self.register_buffer("basis", basis.float())
+            self.supports = supports_of(basis)
         window = () if scale_size is None else (scale_size,)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *window, len(basis)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *window, effective_size**2))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        # The basis may come from elsewhere, and with it what of it is zero.
-        self.supports = supports_of(self.basis)
+        if self.learned is None:
+            # The basis may come from elsewhere, and with it what of it is zero.
+            self.supports = supports_of(self.basis)
+
+    def current_basis(self) -> tuple[Tensor, tuple[int, ...]]:
+        """The basis (F, S, side, side) and, for each scale, the side in pixels beyond which it is zero.
+
+        Raises:
+            ScaleError: learned scales have run away.
+        """
+        if self.learned is None:
+            return self.basis, self.supports
+        scales = self.learned()
+        values = tuple(scales.tolist())
+        check_scales(values, self.kernel_size / 2)
+        side = kernel_side(values[-1], self.effective_size, self.kernel_size)
+        if kernel_side(values[-1], self.effective_size, self.kernel_size + 2) > self.kernel_size:
+            warnings.warn(
+                f"the kernels have reached their ceiling of {self.kernel_size} pixels and no longer grow with the "
+                "largest internal scale, whose functions are cut off at their rim.",
+                ScaleWarning,
+                stacklevel=2,
+            )
+        dtype, device = self.weight.dtype, self.weight.device
+        setting = (self.basis_type, side, self.effective_size, self.options)
+        basis = learned_basis(scales.to(device, dtype), *setting, values=values)
+        return basis, supports_at(values, side)
 
     def reset_parameters(self) -> None:
         """Kaiming-uniform weights with a = sqrt(5), zero bias: SESN's initialisation."""
@@ -156,13 +111,11 @@ class _SESConv(nn.Module):
             nn.init.zeros_(self.bias)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}->{self.out_channels} | scales={list(self.scales)} | size={self.kernel_size}"
-            f" | effective_size={self.effective_size} | basis={self.basis_type}"
-        )
-
-    def _add_bias(self, y: Tensor) -> Tensor:
-        return y if self.bias is None else y + self.bias.view(1, -1, 1, 1, 1)
+        if self.learned is None:
+            setting = f"scales={list(self.scales)} | size={self.kernel_size}"
+        else:
+            setting = f"learned scales | size up to {self.kernel_size}"
+        return f"{self.in_channels}->{self.out_channels} | {setting} | effective_size={self.effective_size} | basis={self.basis_type}"
 
 
 class SESConv_Z2_H(_SESConv):
@@ -173,9 +126,10 @@ class SESConv_Z2_H(_SESConv):
     Args:
         in_channels: number of channels C of the input image.
         out_channels: number of channels C' of the output.
-        kernel_size: side of the kernel in pixels, odd; it holds the largest scale.
+        kernel_size: side of the kernel in pixels, odd; it holds the largest scale. Of learned scales the side that
+            their kernels may grow to: the output is as large as if they had it always.
         effective_size: side of the ordinary kernel with as many weights.
-        scales: scales of the basis, ascending; S of them.
+        scales: scales of the basis, ascending; S of them. Or `LearnableScales`.
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
         bias: whether to learn a bias, one for each output channel and all its scales.
@@ -192,7 +146,7 @@ class SESConv_Z2_H(_SESConv):
         out_channels: int,
         kernel_size: int,
         effective_size: int,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | LearnableScales = (1.0,),
         stride: int = 1,
         padding: int = 0,
         bias: bool = False,
@@ -206,7 +160,7 @@ class SESConv_Z2_H(_SESConv):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = steer(self.weight, self.basis)
-        return self._add_bias(conv_z2_h(x, kernel, stride=self.stride, padding=self.padding, supports=self.supports))
+        return conv_z2_h(x, kernel, self.bias, stride=self.stride, padding=self.padding, supports=self.supports)
 
 
 class SESConv_H_H(_SESConv):
@@ -218,9 +172,10 @@ class SESConv_H_H(_SESConv):
         in_channels: number of channels C of the input.
         out_channels: number of channels C' of the output.
         scale_size: number of neighbouring scales that the kernel spans.
-        kernel_size: side of the kernel in pixels, odd; it holds the largest scale.
+        kernel_size: side of the kernel in pixels, odd; it holds the largest scale. Of learned scales the side that
+            their kernels may grow to: the output is as large as if they had it always.
         effective_size: side of the ordinary kernel with as many weights.
-        scales: scales of the basis, ascending; S of them, as in the input.
+        scales: scales of the basis, ascending; S of them, as in the input. Or `LearnableScales`.
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
         bias: whether to learn a bias, one for each output channel and all its scales.
@@ -238,7 +193,7 @@ class SESConv_H_H(_SESConv):
         scale_size: int,
         kernel_size: int,
         effective_size: int,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | LearnableScales = (1.0,),
         stride: int = 1,
         padding: int = 0,
         bias: bool = False,
@@ -253,7 +208,7 @@ class SESConv_H_H(_SESConv):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = steer(self.weight, self.basis)
-        return self._add_bias(conv_h_h(x, kernel, stride=self.stride, padding=self.padding, supports=self.supports))
+        return conv_h_h(x, kernel, self.bias, stride=self.stride, padding=self.padding, supports=self.supports)
 
 
 class SESConv_H_H_1x1(nn.Module):

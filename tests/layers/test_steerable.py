@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from siconvnet.errors import InvalidArgument
+from siconvnet.functional import plain_math
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_H_H_1x1, SESConv_Z2_H, SESMaxProjection, steer
 
 SCALES = [1.5, 2.1, 3.0]
@@ -17,6 +20,13 @@ def seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture(params=[nullcontext, plain_math], ids=["fast", "plain"])
+def way(request):
+    with request.param():
+        yield
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 4), (2, 4)])
 def test_lifting_is_one_convolution_for_each_scale(stride, padding):
     layer = SESConv_Z2_H(2, 5, 9, 3, SCALES, stride=stride, padding=padding, bias=True)
@@ -28,6 +38,7 @@ def test_lifting_is_one_convolution_for_each_scale(stride, padding):
         torch.testing.assert_close(y[:, :, s], F.conv2d(x, kernel, layer.bias, stride, padding), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 4), (2, 4)])
 @pytest.mark.parametrize("scale_size", [1, 2, 3])
 def test_scale_convolution_sees_the_larger_neighbours(scale_size, stride, padding):
@@ -41,6 +52,20 @@ def test_scale_convolution_sees_the_larger_neighbours(scale_size, stride, paddin
             kernel = torch.einsum("oif,fhw->oihw", layer.weight[:, :, i], layer.basis[:, s])
             expected = expected + F.conv2d(x[:, :, s + i], kernel, None, stride, padding)
         torch.testing.assert_close(y[:, :, s], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale_size", [1, 2, 3])
+def test_gradients_are_those_of_the_plain_way(scale_size):
+    layer = SESConv_H_H(2, 3, scale_size, 9, 3, SCALES, bias=True).double()
+    x = torch.randn(2, 2, 3, 14, 13, dtype=torch.float64, requires_grad=True)
+    wanted = [x, *layer.parameters()]
+    # The gradient of a sum of squares, and one that is nonzero in few places, as behind a global maximum.
+    for head in (lambda y: y.square().sum(), lambda y: y.amax((2, 3, 4)).sum()):
+        fast = torch.autograd.grad(head(layer(x)), wanted)
+        with plain_math():
+            plain = torch.autograd.grad(head(layer(x)), wanted)
+        for one, other in zip(fast, plain, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
