@@ -174,7 +174,8 @@ class LiveBoard(Board):
 
     def progress(self, progress: Progress) -> None:
         if progress.spec.hash in self._lines:
-            told = f"best {progress.best_acc:.1f} %  patience {progress.patience_left}  [dim]{progress.worker}[/]"
+            best = "" if progress.best_acc is None else f"best {progress.best_acc:.1f} %  "
+            told = f"{best}patience {progress.patience_left}  [dim]{progress.worker}[/]"
             self._bars.update(self._lines[progress.spec.hash], completed=progress.epoch, told=told)  # type: ignore[arg-type]
 
     def put_back(self, spec: RunSpec) -> None:

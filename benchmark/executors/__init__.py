@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXECUTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "processes": ("benchmark.executors.processes:ProcessesExecutor", ("workers", "gpus")),
     "inline": ("benchmark.executors.inline:InlineExecutor", ()),
+    "slurm": ("benchmark.executors.slurm:SlurmExecutor", ("workers", "partition", "time", "gpus", "setup", "options")),
 }
 #: Bytes that a worker may need; where memory is short there are fewer workers than processors.
 _MEMORY = 2 * 2**30

@@ -37,11 +37,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """An epoch of a run that goes on."""
+    """An epoch of a run that goes on; `best_acc` is None in a study without a validation split."""
 
     spec: RunSpec
     epoch: int
-    best_acc: float
+    best_acc: float | None
     patience_left: int
     worker: str = ""
 
@@ -92,4 +92,4 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """End what still runs, at once, and all processes."""
+        """End, at once, what runs on this machine."""

@@ -93,9 +93,10 @@ class _Watch(Observer):
             print(f"{self.spec.name}: {self.checkpoint.note}", file=sys.stderr)
 
     def epoch(self, epoch: Epoch) -> None:
-        self.place.say(self.spec.hash, epoch=epoch.number, of=self.spec.max_epochs, best_acc=epoch.best_acc)
+        best, left = epoch.best_acc, epoch.patience_left
+        self.place.say(self.spec.hash, epoch=epoch.number, of=self.spec.max_epochs, best_acc=best, patience_left=left)
         if self.report:
-            self.report(Progress(self.spec, epoch.number, epoch.best_acc, epoch.patience_left))
+            self.report(Progress(self.spec, epoch.number, best, left))
 
     def finished(self, result: Result) -> None:
         write(result, self.place.records)
