@@ -403,9 +403,10 @@ def test_server_that_goes_away_in_the_middle_costs_nothing(bench: Bench, monkeyp
         server.stop()
         out, err = driver.communicate(timeout=300)
         assert (driver.returncode, err.count("\n")) == (1, 1), err
-        assert "2 runs wait; the same command, or benchmark ingest" in err
+        # The first run waits as well if the server went away before it said that it had it.
+        assert re.search("[23] runs wait; the same command, or benchmark ingest", err)
         assert "3 of 3 runs done, 0 failed" in out
-        assert len(bench.place.waiting()) == 2
+        assert len(bench.place.waiting()) in (2, 3)
 
         # Without a store nothing is begun: what is done is not known.
         code, _, err = bench.run(line)
