@@ -7,3 +7,6 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 
 POOL_MODES = ("pixel", "slice", "energy")
 """How responses are pooled over scales."""
+
+PARAMETERISATIONS = ("isr", "spacing", "direct", "fixed", "isr_leaky", "spacing_linear")
+"""How internal scales are learned; see `siconvnet.layers.learned_scales`."""

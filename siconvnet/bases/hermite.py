@@ -59,26 +59,28 @@ def varying_scale(size: int, scale: float | Tensor, max_order: int, mult: float,
         Shape (num_funcs, size, size): scale after scale, until there are enough functions.
     """
     blocks: list[Tensor] = []
-    for orders in _triangles(max_order, num_funcs):
+    for orders in triangles(max_order, num_funcs):
         psi = hermite_functions(pixel_centres(size), scale / mult ** len(blocks), max_order)
         columns, rows = orders.unbind(1)
         blocks.append(psi[rows, :, None] * psi[columns, None, :])
     return torch.cat(blocks)
 
 
-def _triangles(max_order: int, num_funcs: int) -> Iterator[Tensor]:
+def triangles(max_order: int, num_funcs: int) -> Iterator[Tensor]:
+    """The orders (m, n) with m + n <= max_order, shape (k, 2), again and again until there are `num_funcs`."""
     triangle = torch.tensor([(m, n) for m in range(max_order + 1) for n in range(max_order + 1 - m)])
     for start in range(0, num_funcs, len(triangle)):
         yield triangle[: num_funcs - start]
 
 
-def hermite_a(size: int, scales: Sequence[float], effective_size: int) -> Tensor:
+def hermite_a(size: int, scales: Sequence[float], effective_size: int, *, smallest_scale: float = 1.0) -> Tensor:
     """Hermite basis A: one scale, all orders.
 
     Args:
         size: side of the kernel in pixels, odd.
-        scales: widths of the envelopes in pixels, ascending, at least 1.
+        scales: widths of the envelopes in pixels, ascending, at least `smallest_scale`.
         effective_size: side of the ordinary kernel with as many weights.
+        smallest_scale: the least width that is accepted; SESN's networks for STL-10 begin at 0.9.
 
     Returns:
         Shape (effective_size^2, len(scales), size, size), float64; unit norm at the smallest scale.
@@ -86,7 +88,7 @@ def hermite_a(size: int, scales: Sequence[float], effective_size: int) -> Tensor
     Raises:
         InvalidArgument: an argument outside what is accepted.
     """
-    check_arguments(size, scales, effective_size, smallest_scale=1.0)
+    check_arguments(size, scales, effective_size, smallest_scale=smallest_scale)
     return normalize_by_min_scale(
         stack_scales(size, scales, lambda side, scale: varying_order(side, scale, effective_size - 1))
     )

@@ -13,8 +13,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CACHES: list[Any] = []
 
 
-def cached_constant(function: F) -> F:
-    """Cache what `function` makes of its hashable arguments: tensors that nobody may write to.
+def cached_constant(function: F, kept: int = 1024) -> F:
+    """Cache what `function` makes of its hashable arguments, the last `kept` of them: tensors that nobody may write to.
 
     They are made as ordinary CPU tensors (and moved by `function` itself), whatever mode the first caller is in: an
     inference tensor could not be used in training later. Inside a dispatch mode, as tracing is, nothing is kept.
@@ -24,7 +24,7 @@ def cached_constant(function: F) -> F:
         with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
             return function(*arguments)
 
-    cached = lru_cache(maxsize=1024)(make)
+    cached = lru_cache(maxsize=kept)(make)
     _CACHES.append(cached)
 
     @wraps(function)

@@ -3,6 +3,7 @@
 from siconvnet.layers.conv import Conv2d
 from siconvnet.layers.conv3d import Conv3dMax
 from siconvnet.layers.kanazawa import KanazawaConv2d
+from siconvnet.layers.learned_scales import LearnableScales
 from siconvnet.layers.pooling import GlobalMaxPool
 from siconvnet.layers.sacnn import SacnnConv2d
 from siconvnet.layers.scale_conv import ScalePool, SiConv2d, SiConvPool2d
@@ -13,6 +14,7 @@ __all__ = [
     "Conv3dMax",
     "GlobalMaxPool",
     "KanazawaConv2d",
+    "LearnableScales",
     "SacnnConv2d",
     "ScalePool",
     "SiConv2d",

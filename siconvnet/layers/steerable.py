@@ -104,6 +104,11 @@ class _SESConv(nn.Module):
         basis = learned_basis(scales.to(device, dtype), *setting, values=values)
         return basis, supports_at(values, side)
 
+    def _frame(self, x: Tensor, side: int) -> tuple[Tensor, int]:
+        """The input and its padding for kernels of `side`, so that the output is that of kernels of `kernel_size`."""
+        padding = self.padding - (self.kernel_size - side) // 2
+        return (x, padding) if padding >= 0 else (F.pad(x, 4 * [padding]), 0)
+
     def reset_parameters(self) -> None:
         """Kaiming-uniform weights with a = sqrt(5), zero bias: SESN's initialisation."""
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
@@ -115,7 +120,8 @@ class _SESConv(nn.Module):
             setting = f"scales={list(self.scales)} | size={self.kernel_size}"
         else:
             setting = f"learned scales | size up to {self.kernel_size}"
-        return f"{self.in_channels}->{self.out_channels} | {setting} | effective_size={self.effective_size} | basis={self.basis_type}"
+        size = f"effective_size={self.effective_size} | basis={self.basis_type}"
+        return f"{self.in_channels}->{self.out_channels} | {setting} | {size}"
 
 
 class SESConv_Z2_H(_SESConv):
@@ -159,8 +165,10 @@ class SESConv_Z2_H(_SESConv):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = steer(self.weight, self.basis)
-        return conv_z2_h(x, kernel, self.bias, stride=self.stride, padding=self.padding, supports=self.supports)
+        basis, supports = self.current_basis()
+        x, padding = self._frame(x, basis.shape[-1])
+        kernel = steer(self.weight, basis)
+        return conv_z2_h(x, kernel, self.bias, stride=self.stride, padding=padding, supports=supports)
 
 
 class SESConv_H_H(_SESConv):
@@ -207,8 +215,10 @@ class SESConv_H_H(_SESConv):
         self.scale_size = scale_size
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = steer(self.weight, self.basis)
-        return conv_h_h(x, kernel, self.bias, stride=self.stride, padding=self.padding, supports=self.supports)
+        basis, supports = self.current_basis()
+        x, padding = self._frame(x, basis.shape[-1])
+        kernel = steer(self.weight, basis)
+        return conv_h_h(x, kernel, self.bias, stride=self.stride, padding=padding, supports=supports)
 
 
 class SESConv_H_H_1x1(nn.Module):
