@@ -37,8 +37,8 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--download", is_flag=True, help="Let torchvision download it.")
 @click.option("--classes", type=int, help="So many classes, those with the most objects.  [default: all]")
 @click.option("--instances", type=int, help="Objects per class and split.  [default: 25]")
-@click.option("--canvas", type=int, help="Side of the canvas; the format has 64.")
-@click.option("--scales", metavar="A-B", help="Sides of the objects; the format has 17-64.")
+@click.option("--canvas", metavar="64", help="Side of the canvas; the benchmark has no other.")
+@click.option("--scales", metavar="17-64", help="Sides of the objects; the benchmark has no others.")
 @click.option(
     "--background",
     metavar="crop|black|mean",
@@ -128,15 +128,17 @@ def _build_mnist_scale(realization: int | None, source: Path | None) -> None:
         click.echo(f"mnist-scale, realization {number}: {prepare(number, source=source)} (as published)")
 
 
-def _check_format(canvas: int | None, scales: str | None) -> None:
+def _check_format(canvas: str | None, scales: str | None) -> None:
+    """Refuse other sizes: scenarios, sizes of kernels and all published figures are those of one canvas."""
     from siconvnet.datasets.schema import CANVAS, SCALES
     from siconvnet.errors import InvalidArgument
 
-    fixed = f"{SCALES[-1]}-{SCALES[0]}"
-    if canvas not in (None, CANVAS):
-        raise InvalidArgument(f"--canvas {canvas} is not accepted: the format, and the scenarios, have {CANVAS}.")
-    if scales not in (None, fixed):
-        raise InvalidArgument(f"--scales {scales} is not accepted: the format, and the scenarios, have {fixed}.")
+    for option, value, only in (("canvas", canvas, f"{CANVAS}"), ("scales", scales, f"{SCALES[-1]}-{SCALES[0]}")):
+        if value not in (None, only):
+            raise InvalidArgument(
+                f"--{option} {value} is not accepted, only {only}: scenarios, models and published figures are those "
+                f"of objects of {SCALES[-1]} to {SCALES[0]} pixels on canvases of {CANVAS}; leave it out."
+            )
 
 
 @data.command()
