@@ -82,14 +82,18 @@ class RunSpec:
     def dataset_key(self) -> str:
         """What the data set is called in results: its name, or of a file its stem and a part of its SHA-256.
 
-        A data set of one's own is such a file too: another one may take its name.
+        A data set of one's own, or of another package, is such a file too: another one may take its name. If it has yet
+        to be built, this builds it.
         """
         if is_file(self.dataset):
-            return _file_key(self.dataset)
-        from siconvnet.datasets.catalog import CATALOG, data_dir
+            return _file_key(self.dataset, Path(self.dataset).stem)
+        from siconvnet.datasets.catalog import has_content_of_its_own
 
-        path = data_dir() / f"{self.dataset}.npz"
-        return _file_key(str(path)) if self.dataset not in CATALOG and path.is_file() else self.dataset
+        if not has_content_of_its_own(self.dataset):
+            return self.dataset
+        from benchmark.data import prepare
+
+        return _file_key(str(prepare(self.dataset, progress=False)), self.dataset)
 
     @property
     def model_key(self) -> str:
@@ -228,9 +232,9 @@ def default_lr(model: str, dataset: str, evaluation: int | None = None) -> float
 
 
 @functools.lru_cache(maxsize=32)
-def _file_key(path: str) -> str:
+def _file_key(path: str, name: str) -> str:
     try:
-        return f"{Path(path).stem}-{_sha256(path)[:12]}"
+        return f"{name}-{_sha256(path)[:12]}"
     except OSError as error:
         raise DatasetError(f"cannot read the data file {path!r}: {error.strerror}.") from None
 

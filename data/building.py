@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import numpy.typing as npt
 
-from siconvnet.datasets import dataset_path
-from siconvnet.datasets.catalog import CATALOG, EMBEDDED, as_path, missing_file
-from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
-from siconvnet.registry import load_target
+from siconvnet.datasets import dataset_info, dataset_path, list_datasets
+from siconvnet.datasets.catalog import CATALOG, EMBEDDED, DatasetInfo, as_path, is_registered, missing_file
+from siconvnet.datasets.schema import read_header
+from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError, UnknownName
+from siconvnet.registry import load_target, reason_of
 
 from . import custom
 from .assembly import assemble
@@ -37,13 +39,15 @@ class Builder:
         target: ``module:function``; called as ``function(source, jobs=, progress=)``, returns the file's arrays, or
             if `streamed` as ``function(source)``, returns a `crops.Draft` of what is too large for memory.
         path: where the file belongs.
-        on_demand: `prepare` builds it when it is missing: it needs nothing but this package.
+        on_demand: `prepare` builds it when it is missing: it needs nothing but the package that it comes from.
+        foreign: the function is another package's, so that nothing is known of the file but what that says of it.
     """
 
     target: str
     path: Callable[[], Path]
     on_demand: bool = False
     streamed: bool = False
+    foreign: bool = False
 
 
 BUILDERS: Mapping[str, Builder] = {
@@ -76,12 +80,21 @@ def prepare(name: str, *, progress: bool = True) -> Path:
         return path
     if given is not None:
         raise DatasetError(f"there is no file {path}; expected a STIR data file (.npz).")
-    if not (name in BUILDERS and BUILDERS[name].on_demand):
+    builder = find_builder(name)
+    if builder is None or not builder.on_demand:
         raise missing_file(name)
     with _alone(path, progress):
         if not path.exists():
-            _build(name, path, None, default_jobs(), progress, unverified=False)
+            _build(name, builder, path, None, default_jobs(), progress, unverified=False)
     return path
+
+
+def find_builder(name: str) -> Builder | None:
+    """The builder of a built-in dataset, or of one that another package adds; None if it has none."""
+    if name in BUILDERS or name in CATALOG or not is_registered(name):
+        return BUILDERS.get(name)
+    info = dataset_info(name)
+    return Builder(info.builder, lambda: dataset_path(name), on_demand=True, foreign=True) if info.builder else None
 
 
 def build(
@@ -97,7 +110,7 @@ def build(
     """Build a file anew, whether it is there or not.
 
     Args:
-        name: one of `BUILDERS`.
+        name: one of `BUILDERS`, or a dataset that another package builds.
         source: a folder with the builder's raw material.
         output: the file to write; its place in the data folder or the package if not given.
         jobs: processes to use; one for each processor if not given.
@@ -110,15 +123,20 @@ def build(
 
     Raises:
         UnknownName: no such builder.
-        InvalidArgument: fewer than one job, or a source that the builder does not take.
+        InvalidArgument: fewer than one job, a source that the builder does not take, or a dataset of another package
+            that comes as a file.
         DatasetError: the raw material is missing, the result is not the known one, or it cannot be written.
     """
-    if name not in BUILDERS:
-        raise UnknownName("builder", name, BUILDERS)
+    builder = find_builder(name)
+    if builder is None:
+        if is_registered(name):
+            raise InvalidArgument(f"{name!r} is not built: its file is {dataset_path(name)}.")
+        others = [other for other in list_datasets() if other not in CATALOG and is_registered(other)]
+        raise UnknownName("builder", name, [*BUILDERS, *others])
     _check_jobs(jobs)
-    path = output or BUILDERS[name].path()
+    path = output or builder.path()
     with _alone(path, progress):
-        _build(name, path, source, jobs or default_jobs(), progress, unverified, tell)
+        _build(name, builder, path, source, jobs or default_jobs(), progress, unverified, tell)
     return path
 
 
@@ -157,6 +175,7 @@ def _check_jobs(jobs: int | None) -> None:
 
 def _build(
     name: str,
+    builder: Builder,
     path: Path,
     source: Path | None,
     jobs: int,
@@ -164,7 +183,9 @@ def _build(
     unverified: bool,
     tell: Callable[[str], object] = lambda note: None,
 ) -> None:
-    builder = BUILDERS[name]
+    if builder.foreign:
+        save_arrays(path, _foreign_arrays(name, builder, source, jobs, progress), check=_checked(dataset_info(name)))
+        return
     if builder.streamed:
         _stream(name, path, cast("Draft", load_target(builder.target)(source)), jobs, progress, unverified, tell)
         return
@@ -177,6 +198,38 @@ def _build(
             f"To keep it anyway: benchmark data build {name} --unverified"
         )
     save_arrays(path, arrays)
+
+
+def _foreign_arrays(name: str, builder: Builder, source: Path | None, jobs: int, progress: bool) -> Arrays:
+    try:
+        made = cast("Arrays", load_target(builder.target)(source, jobs=jobs, progress=progress))
+        arrays = {key: np.asarray(array) for key, array in made.items()}
+    except SiconvnetError:
+        raise
+    except Exception as error:
+        raise DatasetError(f"{name!r} cannot be built: {builder.target} fails: {reason_of(error)}") from error
+    if objects := [key for key, array in arrays.items() if array.dtype.hasobject]:
+        raise DatasetError(f"{name!r} cannot be built: {objects[0]} of {builder.target} holds Python objects.")
+    return arrays
+
+
+def _checked(info: DatasetInfo) -> Callable[[Path], None]:
+    """A check of a file that was just written: of the format, and of the size that the dataset is said to have."""
+
+    def check(path: Path) -> None:
+        try:
+            header = read_header(path, oblong=info.oblong)
+        except DatasetError as error:
+            raise DatasetError(f"{info.builder} builds no STIR file: {str(error).replace(str(path), 'it')}") from None
+        found = (*header.labels.shape[2:], header.num_channels)
+        said = info.num_classes, info.num_instances, info.num_channels
+        if found != said:
+            raise DatasetError(
+                f"{info.builder} builds a file of (classes, instances, channels) = {found}, and {info.name!r} is said "
+                f"to have {said}."
+            )
+
+    return check
 
 
 def _stream(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from siconvnet.datasets.catalog import CATALOG, data_dir
+from siconvnet.datasets.catalog import CATALOG, NAME, data_dir, is_registered
 from siconvnet.datasets.schema import SCALES
 from siconvnet.errors import InvalidArgument, UnknownName
 
@@ -23,7 +22,6 @@ from .selection import Candidate, Chooser, Slot, in_words, shuffled
 
 Background = Literal["crop", "black", "mean"]
 BACKGROUNDS: tuple[Background, ...] = ("crop", "black", "mean")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,12 @@ def custom_path(name: str) -> Path:
     """Where the file of a dataset of that name belongs.
 
     Raises:
-        InvalidArgument: the name is taken by a built-in dataset, or cannot be one.
+        InvalidArgument: the name is taken by a built-in dataset or that of another package, or cannot be one.
     """
     if name in CATALOG or name in ("mnist_digits", "signs_source") or name.replace("-", "_").startswith("mnist_scale"):
         raise InvalidArgument(f"{name!r} is the name of a built-in dataset; choose another for your own images.")
+    if is_registered(name):
+        raise InvalidArgument(f"{name!r} is a dataset of an installed package; choose another for your own images.")
     if not NAME.fullmatch(name):
         raise InvalidArgument(
             f"{name!r} is no name for a dataset: up to 64 letters, digits, - and _, the first a letter or digit."

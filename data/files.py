@@ -20,13 +20,19 @@ except ImportError:  # Windows: no lock. Two builders then do the same work, and
     fcntl = None  # type: ignore[assignment]
 
 
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray]) -> None:
+def save_arrays(
+    path: Path, arrays: Mapping[str, npt.NDArray], check: Callable[[Path], object] = lambda written: None
+) -> None:
     """Write a compressed ``.npz``. The same arrays give the same bytes.
+
+    Args:
+        check: as `replacing` does.
 
     Raises:
         DatasetError: the file cannot be written; what was there before is untouched.
+        ValueError: an array holds Python objects.
     """
-    with replacing(path) as stream:
+    with replacing(path, check) as stream:
         write_npz(stream, arrays)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+_COLUMNS = ("name", "classes", "instances", "channels", "origin", "licence", "present", "file", "how_to_get")
+
 
 @click.command()
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
@@ -31,8 +33,13 @@ def datasets(kind: str) -> None:
 
 def _row(name: str) -> dict[str, Any]:
     from siconvnet.datasets import dataset_info, dataset_path
+    from siconvnet.errors import SiconvnetError
 
-    info, path = dataset_info(name), dataset_path(name)
+    try:
+        info, path = dataset_info(name), dataset_path(name)
+    except SiconvnetError as error:
+        # A dataset of another package that does not load must not hide the others.
+        return {**dict.fromkeys(_COLUMNS), "name": name, "present": False, "how_to_get": f"fails: {error}"}
     return {
         "name": name,
         "classes": info.num_classes,
@@ -61,14 +68,15 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("licence")
     table.add_column("file")
     for row in rows:
-        numbers = (str(row[key]) for key in ("classes", "instances", "channels"))
-        table.add_row(row["name"], *numbers, row["licence"], "there" if row["present"] else "[yellow]missing[/]")
+        numbers = (str(row[key] or "") for key in ("classes", "instances", "channels"))
+        state = "there" if row["present"] else "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
+        table.add_row(row["name"], *numbers, row["licence"], state)
     console.print(table)
     # Paths and addresses stand on lines of their own, never broken, so that they can be copied.
     indent = max(len(row["name"]) for row in rows) + 3
     for row in rows:
         console.print(row["name"].ljust(indent), end="", style="bold", markup=False)
-        console.print(row["file"], soft_wrap=True, markup=False)
+        console.print(row["file"] or "", soft_wrap=True, markup=False)
         console.print(" " * indent + row["how_to_get"], soft_wrap=True, markup=False, style="dim")
     console.print(f"\nData folder: {data_dir()} (SICONVNET_DATA chooses another)", soft_wrap=True, markup=False)
     console.print("Instances: objects per class and split, each at 48 scales.", style="dim")

@@ -1,22 +1,27 @@
 """What datasets there are, where their files lie and how to get them: a table, and look-ups in it.
 
-Beside the table's, every STIR file in the data folder is a dataset, known by the file's name without its suffix: those
-that ``benchmark data build NAME --images FOLDER`` puts there, and those that someone copies there.
+Beside the table's there are those of other packages (entry points in the group ``siconvnet.datasets``, see
+`describe_dataset`), and every STIR file in the data folder is a dataset, known by the file's name without its suffix:
+those that ``benchmark data build NAME --images FOLDER`` puts there, and those that someone copies there.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
 
 from siconvnet.datasets.schema import read_summary
-from siconvnet.errors import DatasetError, UnknownName
+from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+from siconvnet.registry import Registry
 
 RECORD = "https://zenodo.org/records/6578038"
 EMBEDDED = Path(__file__).parent
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a dataset may be called."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,17 @@ class DatasetInfo:
         num_channels: 1 (gray) or 3 (colour).
         licence: of the images.
         origin: what the objects are taken from.
-        published_file: the file's name in the published record, and in the data folder.
+        published_file: the file's name in the published record, and in the data folder; NAME.npz if not given.
         how_to_get: one line: what to do when the file is missing.
         embedded: the file ships inside this package.
         oblong: the scale is the longer side of the object, whose box need not be a square; the shorter side is
             not in the file.
         fetched: ``benchmark data fetch`` downloads the published file.
         own: not of the catalogue, but a file that was put into the data folder; another file may take its name.
+        path: where the file is, if neither in this package nor in the data folder: in another package.
+        builder: ``module:function`` of another package that makes the file when it is first needed. Called as
+            ``function(source, jobs=, progress=)`` with the folder of ``--source`` or None, a number of processes to
+            use, and whether to show progress; returns the file's arrays by their keys.
     """
 
     name: str
@@ -47,12 +56,14 @@ class DatasetInfo:
     num_channels: int
     licence: str
     origin: str
-    published_file: str
-    how_to_get: str
+    published_file: str = ""
+    how_to_get: str = ""
     embedded: bool = False
     oblong: bool = False
     fetched: bool = False
     own: bool = False
+    path: Path | None = None
+    builder: str = ""
 
 
 CATALOG: dict[str, DatasetInfo] = {
@@ -121,9 +132,62 @@ CATALOG: dict[str, DatasetInfo] = {
 }
 
 
+def describe_dataset(name: str, entry: object) -> DatasetInfo:
+    """What an entry point of the group ``siconvnet.datasets`` says of its dataset.
+
+    Args:
+        name: of the entry point, and so of the dataset.
+        entry: a `DatasetInfo`, with a `path` or a `builder`; or the path of a STIR file, which says the rest itself.
+
+    Raises:
+        InvalidArgument: neither, or something of it that cannot be.
+        DatasetError: the file is missing or not of the format.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidArgument(f"{name!r} is no name for a dataset: up to 64 letters, digits, - and _.")
+    if isinstance(entry, (str, Path)):
+        return replace(_info_of_file(name, Path(entry)), path=Path(entry), how_to_get="part of its package")
+    if not isinstance(entry, DatasetInfo):
+        raise InvalidArgument(
+            f"it is no dataset but an object of {type(entry).__name__}; name a siconvnet.datasets.DatasetInfo, or the "
+            "path of a file"
+        )
+    if (entry.path is None) == (not entry.builder):
+        raise InvalidArgument("its DatasetInfo needs a path or a builder, and not both")
+    numbers = entry.num_classes, entry.num_instances
+    if not all(type(number) is int and number > 0 for number in numbers) or entry.num_channels not in (1, 3):
+        raise InvalidArgument(
+            f"its DatasetInfo has (classes, instances, channels) = {(*numbers, entry.num_channels)}; expected whole "
+            "numbers above 0, and 1 or 3 channels"
+        )
+    how = "part of its package" if entry.path else f"built on first use, or by: benchmark data build {name}"
+    return replace(
+        entry,
+        name=name,
+        path=Path(entry.path) if entry.path else None,
+        published_file=f"{name}.npz",
+        how_to_get=entry.how_to_get or how,
+        embedded=False,
+        fetched=False,
+        own=False,
+    )
+
+
+def make_registry() -> Registry[DatasetInfo]:
+    """The datasets of the catalogue and of other packages."""
+    registry = Registry("dataset", dict.fromkeys(CATALOG, __name__), "siconvnet.datasets", adapt=describe_dataset)
+    for name, info in CATALOG.items():
+        registry.register(name, info)
+    return registry
+
+
+_registry = make_registry()
+
+
 def list_datasets() -> list[str]:
-    """The names of all datasets: those of the catalogue in the order of the paper, then those in the data folder."""
-    return [*CATALOG, *(name for name in _own_files() if _summarise(name) is not None)]
+    """The names of all datasets: those of the catalogue in the order of the paper, those of other packages, then those
+    in the data folder."""
+    return [*_registry, *(name for name in _own_files() if _summarise(name) is not None)]
 
 
 def dataset_info(name: str) -> DatasetInfo:
@@ -131,13 +195,24 @@ def dataset_info(name: str) -> DatasetInfo:
 
     Raises:
         UnknownName: no such dataset; the message suggests the nearest.
+        InvalidArgument: a dataset of another package that does not load; the message says why.
         DatasetError: a file in the data folder bears that name and is not of the format.
     """
-    if name in CATALOG:
-        return CATALOG[name]
+    if name in _registry:
+        return _registry[name]
     if name not in _own_files():
         raise UnknownName("dataset", name, list_datasets())
     return _own_info(name)
+
+
+def is_registered(name: str) -> bool:
+    """Whether `name` is a dataset of the catalogue or of another package, so that no file of one's own can have it."""
+    return name in _registry
+
+
+def has_content_of_its_own(name: str) -> bool:
+    """Whether `name` is a dataset whose file this package does not know, so that its content has to identify it."""
+    return name not in CATALOG and (name in _registry or name in _own_files())
 
 
 def _own_files() -> list[str]:
@@ -145,7 +220,7 @@ def _own_files() -> list[str]:
         found = sorted(path.stem for path in data_dir().glob("*.npz") if not path.name.startswith("."))
     except OSError:
         return []
-    return [name for name in found if name not in CATALOG]
+    return [name for name in found if name not in _registry]
 
 
 def _summarise(name: str) -> DatasetInfo | None:
@@ -157,7 +232,10 @@ def _summarise(name: str) -> DatasetInfo | None:
 
 
 def _own_info(name: str) -> DatasetInfo:
-    path = data_dir() / f"{name}.npz"
+    return replace(_info_of_file(name, data_dir() / f"{name}.npz"), own=True)
+
+
+def _info_of_file(name: str, path: Path) -> DatasetInfo:
     summary = read_summary(path)
     return DatasetInfo(
         name=name,
@@ -169,7 +247,6 @@ def _own_info(name: str) -> DatasetInfo:
         origin=summary.metadata.get("description") or "not stated",
         published_file=path.name,
         how_to_get="your own",
-        own=True,
     )
 
 
@@ -186,14 +263,14 @@ def dataset_path(name: str) -> Path:
         UnknownName: no such dataset.
     """
     info = dataset_info(name)
-    return (EMBEDDED if info.embedded else data_dir()) / info.published_file
+    return info.path or (EMBEDDED if info.embedded else data_dir()) / info.published_file
 
 
 def missing_file(name: str) -> DatasetError:
     """The error for a dataset whose file is not there: which file, where it belongs and where it comes from."""
     info, path = dataset_info(name), dataset_path(name)
-    if info.embedded:
-        return DatasetError(f"{path} is part of the package and is not there; install the package again.")
+    if info.embedded or info.path:
+        return DatasetError(f"{path} is part of a package and is not there; install the package again.")
     if not info.fetched:
         return DatasetError(f"dataset {name!r} is not built yet ({path}); type: benchmark data build {name}")
     return DatasetError(
