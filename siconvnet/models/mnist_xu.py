@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,24 @@ from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
 from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
 
 
-class XuConv2d(nn.Conv2d):
-    """One kernel at several sizes, a column each: ``[B, C or S C, H, W] -> [B, S C', H, W]``.
+def column_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
+    """A kernel at several sizes, in frames of the side of the largest, or one pixel more: (C', C, k, k) each.
 
-    The kernel is padded to the largest size, rescaled there (bilinear to shrink, nearest to enlarge) and given its old
-    L1 norm back, for each pair of channels.
+    It is padded to the frame, rescaled there (bilinear to shrink, nearest to enlarge) and given its old L1 norm back,
+    for each pair of channels.
+    """
+    size = weight.shape[-1]
+    framed = F.pad(weight, [math.ceil((int(size * max(scales)) - size) / 2)] * 4)
+    norm = framed.abs().sum((2, 3), keepdim=True)
+    kernels = []
+    for scale in scales:
+        kernel = rescale_in_place(framed, scale, "nearest" if scale > 1 else "bilinear")
+        kernels.append(kernel * norm / kernel.abs().sum((2, 3), keepdim=True))
+    return kernels
+
+
+class XuConv2d(nn.Conv2d):
+    """One kernel at several sizes, a column each: ``[B, C or S C, H, W] -> [B, S C', H, W]``; see `column_kernels`.
 
     Args:
         in_channels: C of one column.
@@ -26,17 +40,12 @@ class XuConv2d(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, columns: int):
-        self.frame = int(EFFECTIVE_SIZE * max(SCALES))
-        super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, padding=self.frame // 2, bias=False)
+        half = int(EFFECTIVE_SIZE * max(SCALES)) // 2
+        super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, padding=half, bias=False)
         self.columns = columns
 
     def forward(self, x: Tensor) -> Tensor:
-        framed = F.pad(self.weight, [math.ceil((self.frame - EFFECTIVE_SIZE) / 2)] * 4)
-        norm = framed.abs().sum((2, 3), keepdim=True)
-        kernels = []
-        for scale in SCALES:
-            kernel = rescale_in_place(framed, scale, "nearest" if scale > 1 else "bilinear")
-            kernels.append(kernel * norm / kernel.abs().sum((2, 3), keepdim=True))
+        kernels = column_kernels(self.weight, SCALES)
         return F.conv2d(x, torch.cat(kernels), padding=self.padding, groups=self.columns)
 
 
