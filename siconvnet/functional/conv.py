@@ -8,7 +8,7 @@ it is decided by the gradient itself, so it does not matter what stands between 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,15 +50,19 @@ class _Conv2d(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wanted = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
         # With create_graph the result has to be differentiable itself; torch's own formula is.
-        if torch.is_grad_enabled():
-            grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        elif _is_sparse(gradient, weight):
-            grads = _sparse_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        elif _prefers_spectral(x, weight, ctx.padding, ctx.groups, spectral_conv.backward_cost(weight.shape[-1])):
-            grads = _spectral_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        else:
-            grads = _torch_backward(gradient, x, weight, ctx.padding, ctx.groups, wanted)
-        return *grads, None, None
+        way = _torch_backward if torch.is_grad_enabled() else gradients
+        return *way(gradient, x, weight, ctx.padding, ctx.groups, wanted), None, None
+
+
+def gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
+) -> Gradients:
+    """Gradients of `conv2d` with respect to input, weight and bias, those of them that are wanted."""
+    if is_sparse(gradient, weight):
+        return sparse_gradients(find_places(gradient), x, weight, padding, groups, wanted)
+    if _prefers_spectral(x, weight, padding, groups, spectral_conv.backward_cost(weight.shape[-1])):
+        return _spectral_backward(gradient, x, weight, padding, groups, wanted)
+    return _torch_backward(gradient, x, weight, padding, groups, wanted)
 
 
 def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, relative_cost: float) -> bool:
@@ -70,9 +74,13 @@ def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, rela
 _PATCH_BUDGET = 4
 
 
-def _is_sparse(gradient: Tensor, weight: Tensor) -> bool:
-    """Whether gathering a patch for each nonzero is less than a convolution, in work and in memory."""
-    return int(gradient.count_nonzero()) * weight[0].numel() <= _PATCH_BUDGET * gradient.numel()
+def is_sparse(gradient: Tensor, weight: Tensor, spread: int = 1) -> bool:
+    """Whether gathering a patch for each nonzero is less than a convolution, in work and in memory.
+
+    Args:
+        spread: how many places of the convolution's output a number of `gradient` stands for.
+    """
+    return spread * int(gradient.count_nonzero()) * weight[0].numel() <= _PATCH_BUDGET * gradient.numel()
 
 
 def _torch_backward(
@@ -93,34 +101,50 @@ def _spectral_backward(
     return grad_x, grad_weight, gradient.sum((0, 2, 3)) if wanted[2] else None
 
 
-def _sparse_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
+class Places(NamedTuple):
+    """Where a gradient ``[B, C', H', W']`` is not zero, and what it is there; all of one length."""
+
+    image: Tensor
+    channel: Tensor
+    row: Tensor
+    column: Tensor
+    value: Tensor
+
+
+def find_places(gradient: Tensor) -> Places:
+    image, channel, row, column = gradient.nonzero(as_tuple=True)
+    return Places(image, channel, row, column, gradient[image, channel, row, column])
+
+
+def sparse_gradients(
+    places: Places, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
 ) -> Gradients:
-    if gradient.dtype in (torch.float16, torch.bfloat16):
+    """As `gradients`, from the places where the gradient is not zero."""
+    if weight.dtype in (torch.float16, torch.bfloat16):
         # Sums over many places need the digits.
-        grads = _sparse_backward(gradient.float(), x.float(), weight.float(), padding, groups, wanted)
-        return tuple(None if grad is None else grad.to(gradient.dtype) for grad in grads)  # type: ignore[return-value]
+        places = places._replace(value=places.value.float())
+        grads = sparse_gradients(places, x.float(), weight.float(), padding, groups, wanted)
+        return tuple(None if grad is None else grad.to(weight.dtype) for grad in grads)  # type: ignore[return-value]
     out_channels, in_group, side, _ = weight.shape
     batch, channels, height, width = x.shape
     height, width = height + 2 * padding, width + 2 * padding
-    image, channel, row, column = gradient.nonzero(as_tuple=True)
-    value = gradient[image, channel, row, column][:, None]
-    group = channel // (out_channels // groups)
+    image, channel, row, column, value = places
+    # Where the taps of each place lie in the flat input.
+    corner = ((image * groups + channel // (out_channels // groups)) * in_group * height + row) * width + column
+    taps = tap_offsets((in_group, height, width), (in_group, side, side), x.device)
+    index = (corner[:, None] + taps).flatten()
     grad_x = grad_weight = grad_bias = None
     if wanted[0]:
-        grad_x = gradient.new_zeros(batch * channels * height * width)
-        corner = ((image * groups + group) * in_group * height + row) * width + column
-        taps = tap_offsets((in_group, height, width), (in_group, side, side), x.device)
-        grad_x.index_add_(0, (corner[:, None] + taps).flatten(), (weight.flatten(1)[channel] * value).flatten())
+        grad_x = x.new_zeros(batch * channels * height * width)
+        grad_x.index_add_(0, index, (weight.flatten(1)[channel] * value[:, None]).flatten())
         grad_x = grad_x.view(batch, channels, height, width)
         grad_x = F.pad(grad_x, 4 * (-padding,)) if padding else grad_x
     if wanted[1]:
-        windows = F.pad(x, 4 * (padding,)).unflatten(1, (groups, in_group)).unfold(3, side, 1).unfold(4, side, 1)
-        patches = windows[image, group, :, row, column].flatten(1)
-        grad_weight = gradient.new_zeros(out_channels, in_group * side * side)
-        grad_weight = grad_weight.index_add_(0, channel, patches * value).view_as(weight)
+        patches = F.pad(x, 4 * (padding,)).flatten().index_select(0, index).view(len(value), len(taps))
+        grad_weight = x.new_zeros(out_channels, in_group * side * side)
+        grad_weight = grad_weight.index_add_(0, channel, patches.mul_(value[:, None])).view_as(weight)
     if wanted[2]:
-        grad_bias = gradient.sum((0, 2, 3))
+        grad_bias = x.new_zeros(out_channels).index_add_(0, channel, value)
     return grad_x, grad_weight, grad_bias
 
 

@@ -3,20 +3,23 @@
 Resizing an image inside its frame is linear and separable: ``R x C^T`` with one matrix an axis, cropping and padding
 included. Only the part of a response that the way back looks at is computed, and the maximum is kept while the sizes go
 by. The way back is left to `interpolate`: over an empty background all sizes answer with the bias, and which of them
-wins is decided by how its interpolation rounds.
+wins is decided by how its interpolation rounds. The backward pass has no such decision to make and takes the matrices,
+or where few places have a gradient, the two by two pixels that each of these was interpolated from.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from siconvnet.functional import conv
 from siconvnet.functional.constants import cached_constant
-from siconvnet.functional.conv import conv2d
-from siconvnet.functional.dispatch import plain_requested
+from siconvnet.functional.correlation import plain_gradients
+from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
 
 
 def rescale_in_frame(x: Tensor, scale: float) -> Tensor:
@@ -41,64 +44,124 @@ def rescaled_input_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, scales
         bias: ``[C']`` or none, added before rescaling back.
     """
     if plain_requested() or x.numel() == 0:
-        stack = torch.cat([rescale_in_frame(x, scale) for scale in scales])
-        responses = conv2d(stack, weight, bias).chunk(len(scales))
-        return torch.stack([rescale_in_frame(y, 1 / s) for y, s in zip(responses, scales, strict=True)]).max(0).values
-    best = _at_scale(x, weight, bias, scales[0])
-    for scale in scales[1:]:
-        best = _Larger.apply(best, _at_scale(x, weight, bias, scale))
-    return best
+        return _plain(x, weight, bias, scales)
+    return _RescaledInputConv2d.apply(*autocast_to(x, weight, bias), scales)
 
 
-def _at_scale(x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
-    if scale == 1:
-        return conv2d(x, weight, bias)
-    k = weight.shape[-1]
-    rows, columns = (_way_there(side, k, scale, x.dtype, x.device) for side in x.shape[2:])
-    response = conv2d(rows.matrix @ x @ columns.matrix.mT, weight, bias)
-    response = F.pad(response, (*columns.unused, *rows.unused))
-    return rescale_in_frame(response, 1 / scale)
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
+    stack = torch.cat([rescale_in_frame(x, scale) for scale in scales])
+    responses = F.conv2d(stack, weight, bias).chunk(len(scales))
+    return torch.stack([rescale_in_frame(y, 1 / s) for y, s in zip(responses, scales, strict=True)]).max(0).values
 
 
-class _WayThere(NamedTuple):
-    """Resizing along one axis, for the part of the response that is used.
+class _RescaledInputConv2d(torch.autograd.Function):
+    @staticmethod
+    @without_autocast
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
+        best: Tensor | None = None
+        inputs = []
+        for index, scale in enumerate(scales):
+            rows, columns = _ways(x, weight, scale)
+            inputs.append(x if scale == 1 else rows.there @ x @ columns.there.mT)
+            response = conv.conv2d(inputs[-1], weight, bias)
+            response = rescale_in_frame(F.pad(response, (*columns.unused, *rows.unused)), 1 / scale)
+            if best is None:
+                best, winner = response, torch.zeros_like(response, dtype=torch.uint8)
+                continue
+            # Of equals the first wins; whatever wins later has the larger index.
+            winner = torch.maximum(winner, (response > best).view(torch.uint8).mul_(index))
+            best = torch.maximum(best, response)
+        assert best is not None, "the layer asks for at least one scale"
+        ctx.save_for_backward(x, weight, bias, winner, *inputs)
+        ctx.scales = scales
+        return best
+
+    @staticmethod
+    @without_autocast
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, winner, *inputs = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *plain_gradients(partial(_plain, scales=ctx.scales), gradient, (x, weight, bias)), None
+        wanted = ctx.needs_input_grad[:3]
+        # Behind a global maximum few places have a gradient; each comes from four pixels of a response.
+        places = conv.find_places(gradient) if conv.is_sparse(gradient, weight, spread=4) else None
+        totals: list[Tensor | None] = [None, None, None]
+        for index, (scale, rescaled) in enumerate(zip(ctx.scales, inputs, strict=True)):
+            rows, columns = _ways(x, weight, scale)
+            if places is None:
+                of_response = rows.back.mT @ (gradient * (winner == index)) @ columns.back
+                parts = conv.gradients(of_response, rescaled, weight, 0, 1, wanted)
+            else:
+                won = winner[places[:4]] == index
+                taps = _taps(conv.Places(*(each[won] for each in places)), rows, columns)
+                parts = conv.sparse_gradients(taps, rescaled, weight, 0, 1, wanted)
+            if parts[0] is not None and scale != 1:
+                parts = (rows.there.mT @ parts[0] @ columns.there, *parts[1:])
+            totals = [_sum(total, part) for total, part in zip(totals, parts, strict=True)]
+        return *totals, None
+
+
+def _sum(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    return part if total is None or part is None else total.add_(part)
+
+
+class _Way(NamedTuple):
+    """Resizing along one axis, there and back, for the part of the response that the way back uses.
 
     Attributes:
-        matrix: from the input to the rescaled input.
+        there: ``[used + k - 1, H]``, from the input to the rescaled input.
         unused: how many pixels of the response are left out before and after.
+        back: ``[H - k + 1, used]``, from the response to the output.
+        sources, weights: ``[H - k + 1, 2]``, the two pixels of the response that an output is a sum of, and their
+            weights, zero where there is nothing.
     """
 
-    matrix: Tensor
+    there: Tensor
     unused: tuple[int, int]
+    back: Tensor
+    sources: Tensor
+    weights: Tensor
+
+
+def _taps(places: conv.Places, rows: _Way, columns: _Way) -> conv.Places:
+    """The pixels of a response that places of the output were interpolated from: four for each, less those of weight
+    zero."""
+    image, channel, row, column, value = places
+    ys, xs = rows.sources[row][:, :, None], columns.sources[column][:, None, :]
+    values = value[:, None, None] * rows.weights[row][:, :, None] * columns.weights[column][:, None, :]
+    every = torch.broadcast_tensors(image[:, None, None], channel[:, None, None], ys, xs, values)
+    return conv.Places(*(each[values != 0] for each in every))
+
+
+def _ways(x: Tensor, weight: Tensor, scale: float) -> tuple[_Way, _Way]:
+    height, width = x.shape[2:]
+    fixed = (weight.shape[-1], scale, x.dtype, x.device)
+    return _way(height, *fixed), _way(width, *fixed)
 
 
 @cached_constant
-def _way_there(side: int, kernel_size: int, scale: float, dtype: torch.dtype, device: torch.device) -> _WayThere:
+def _way(side: int, kernel_size: int, scale: float, dtype: torch.dtype, device: torch.device) -> _Way:
     responses = side - kernel_size + 1
-    used = _along_one_axis(responses, 1 / scale).any(0).nonzero()[:, 0]
+    back = _along_one_axis(responses, 1 / scale)
+    used = back.any(0).nonzero()[:, 0]
     first, last = int(used[0]), int(used[-1])
-    matrix = _along_one_axis(side, scale)[first : last + kernel_size]
-    return _WayThere(matrix.to(device, dtype).contiguous(), (first, responses - 1 - last))
+    there, back = _along_one_axis(side, scale)[first : last + kernel_size], back[:, first : last + 1]
+    weights, sources = back.topk(min(2, back.shape[1]))
+    return _Way(
+        there.to(device, dtype).contiguous(),
+        (first, responses - 1 - last),
+        back.to(device, dtype).contiguous(),
+        sources.to(device),
+        weights.to(device, dtype),
+    )
 
 
 def _along_one_axis(side: int, scale: float) -> Tensor:
     """The matrix of `rescale_in_frame` along one axis, read off the identity: ``[side, side]``, float64."""
+    if scale == 1:
+        return torch.eye(side, dtype=torch.float64)
     unit = torch.eye(side, dtype=torch.float64).reshape(1, side, side, 1)
     size = int(side * scale)
     resized = F.interpolate(unit, size=(size, 1), mode="bilinear", align_corners=True)[0, :, :, 0].T
     before = (side - size) // 2
     return F.pad(resized, (0, 0, before, side - size - before))
-
-
-class _Larger(torch.autograd.Function):
-    """The elementwise maximum of two tensors; of equals the first gets the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
-        ctx.save_for_backward(second > first)
-        return torch.maximum(first, second)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        (second_wins,) = ctx.saved_tensors
-        return gradient * ~second_wins, gradient * second_wins

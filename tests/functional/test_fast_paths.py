@@ -191,6 +191,17 @@ def test_rescaled_inputs(dtype, upstream):
     assert_same(lambda x, w, b: functional.rescaled_input_conv2d(x, w, b, scales), (x, weight, bias), upstream)
 
 
+def test_rescaled_inputs_are_twice_differentiable():
+    x, weight, bias = tensors(2, 2, 2, 9, 8, torch.float64)
+    inputs = tuple(torch.randn_like(tensor).requires_grad_() for tensor in (x, weight, bias))
+
+    def rescaled(x, weight, bias):
+        return functional.rescaled_input_conv2d(x, weight, bias, (0.7, 1.0, 1.6))
+
+    assert torch.autograd.gradcheck(rescaled, inputs)
+    assert torch.autograd.gradgradcheck(rescaled, inputs)
+
+
 @pytest.mark.parametrize("upstream", [dense, sparse])
 @pytest.mark.parametrize("initial", [True, False])
 @pytest.mark.parametrize("kernel_size", [3, 7, 11])
