@@ -23,7 +23,8 @@ class Epoch:
     Attributes:
         number: counted from 1.
         train_time: of the training part alone, as in the published timings.
-        best_acc: best validation accuracy so far.
+        val_loss, val_acc: None in a study without a validation split.
+        best_acc: best validation accuracy so far; None as well.
         patience_left: epochs until the run stops, unless the validation accuracy improves.
         time: seconds since 1970 at its end.
     """
@@ -32,9 +33,9 @@ class Epoch:
     train_loss: float
     train_acc: float
     train_time: float
-    val_loss: float
-    val_acc: float
-    best_acc: float
+    val_loss: float | None
+    val_acc: float | None
+    best_acc: float | None
     patience_left: int
     time: float
 
@@ -65,7 +66,7 @@ class Result:
         metrics: final figures by the name they are logged under; accuracies in percent, times in seconds.
         history: one entry an epoch.
         predictions: of the whole test split, all 48 sizes.
-        weights: of the best epoch, on the CPU.
+        weights: those that were tested, on the CPU.
         end_time: seconds since 1970.
     """
 

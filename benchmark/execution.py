@@ -19,6 +19,7 @@ from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     from benchmark.checkpoints import Checkpoint
+    from benchmark.training import Training
 
 
 def execute(
@@ -28,7 +29,7 @@ def execute(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint | None = None,
 ) -> Result:
-    """Train, keep the best weights, test once.
+    """Train, keep the best weights (without a validation split the last), test once.
 
     Same spec, same machine, same number of threads: the same result bit for bit on a CPU.
 
@@ -53,7 +54,15 @@ def execute(
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     started = Started(uuid.uuid4().hex, spec, time.time(), parameters, environment.describe(where))
     training = Training(
-        model, task.train, task.valid, spec.lr, spec.batch_size, spec.max_epochs, spec.patience, spec.study.protocol
+        model,
+        task.train,
+        task.valid,
+        spec.lr,
+        spec.batch_size,
+        spec.max_epochs,
+        spec.patience,
+        spec.study.protocol,
+        spec.amp,
     )
     before = checkpoint.resume(training) if checkpoint else 0.0
     try:
@@ -80,8 +89,7 @@ def execute(
         started=started,
         metrics={
             **spec.study.summarise(spec, predictions),
-            "best_acc": training.best_epoch.val_acc,
-            "best_epoch": training.best_epoch.number,
+            **_best(training),
             "epochs": len(training.history),
             "avg_time": training.average_time,
             "run_time": before + end - started.time,
@@ -94,6 +102,11 @@ def execute(
     for observer in observers:
         observer.finished(result)
     return result
+
+
+def _best(training: Training) -> dict[str, float]:
+    best = training.best_epoch
+    return {} if best.val_acc is None else {"best_acc": best.val_acc, "best_epoch": best.number}
 
 
 def _each_step(observers: Sequence[Observer], done: int, total: int) -> None:

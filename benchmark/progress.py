@@ -59,10 +59,12 @@ class PlainProgress(Watch):
         )
 
     def epoch(self, epoch: Epoch) -> None:
+        valid = ""
+        if epoch.val_acc is not None:
+            valid = f"val {epoch.val_loss:.4f} {epoch.val_acc:6.2f}%  best {epoch.best_acc:6.2f}%  "
         self._print(
             f"epoch {epoch.number:3d}/{self.max_epochs}  "
-            f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  "
-            f"val {epoch.val_loss:.4f} {epoch.val_acc:6.2f}%  best {epoch.best_acc:6.2f}%  "
+            f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  {valid}"
             f"{'' if self.patience is None else f'patience {epoch.patience_left:2d}  '}"
             f"{epoch.train_time:.2f} s  left {self.left(epoch)}"
         )
@@ -108,11 +110,14 @@ class LiveProgress(Watch):
     def epoch(self, epoch: Epoch) -> None:
         if not self._bar:
             return
-        figures = (
-            f"loss {epoch.train_loss:.3f} [dim]val[/] {epoch.val_loss:.3f}  "
-            f"val acc [bold]{epoch.val_acc:.1f}[/] [dim]best[/] {epoch.best_acc:.1f}  "
-            f"[dim]{self._patience(epoch)}[/]ETA {self.left(epoch)}"
-        )
+        scores = f"  acc [bold]{epoch.train_acc:.1f}[/]"
+        if epoch.val_acc is not None:
+            scores = (
+                f" [dim]val[/] {epoch.val_loss:.3f}  "
+                f"val acc [bold]{epoch.val_acc:.1f}[/] [dim]best[/] {epoch.best_acc:.1f}"
+            )
+        patience = self._patience(epoch)
+        figures = f"loss {epoch.train_loss:.3f}{scores}  [dim]{patience}[/]ETA {self.left(epoch)}"
         following = min(epoch.number + 1, self.max_epochs)
         self._bar.update(self._task, completed=0, number=following, figures=figures)
 

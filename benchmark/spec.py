@@ -26,6 +26,8 @@ from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 #: A field that is left open: it becomes what the study says, and stays None where the study has no such field.
 OPEN: Any = None
 
+PRECISIONS = ("bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -42,6 +44,7 @@ class RunSpec:
         batch_size, max_epochs, patience: as in the study's protocol unless overridden.
         realization: of MNIST-Scale, 0 to 5.
         augment: whether training augments the images as the study's protocol says.
+        amp: train in mixed precision, "bfloat16" or "float16"; of STL-10.
     """
 
     model: str
@@ -56,6 +59,7 @@ class RunSpec:
     patience: int | None = OPEN
     realization: int = OPEN
     augment: bool = OPEN
+    amp: str | None = OPEN
 
     def __post_init__(self) -> None:
         for key, value in self.study.defaults(self).items():
@@ -143,7 +147,7 @@ class RunSpec:
         study = self.study
         changes: list[tuple[str, Any]] = [
             (key, getattr(self, key))
-            for key in ("kernel_size", "interpolation", "batch_size", "max_epochs", "patience")
+            for key in ("kernel_size", "interpolation", "batch_size", "max_epochs", "patience", "amp")
             if key in study.fields and getattr(self, key) != getattr(study.protocol, key)
         ]
         if self.lr != default_lr(self.model, self.dataset, self.evaluation):
@@ -179,6 +183,8 @@ class RunSpec:
                 raise InvalidArgument(f"{key.replace('_', ' ')} {value!r} is no whole number.")
         if self.augment not in (None, False, True):
             raise InvalidArgument(f"augment {self.augment!r} is neither true nor false.")
+        if self.amp is not None and self.amp not in PRECISIONS:
+            raise UnknownName("mixed precision", self.amp, PRECISIONS)
         if isinstance(self.lr, bool) or not isinstance(self.lr, (int, float)) or not 0 < self.lr < math.inf:
             raise InvalidArgument(f"learning rate {self.lr!r} is not accepted: it must be finite and above 0.")
         if not 0 <= self.seed < 2**32:

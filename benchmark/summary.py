@@ -37,8 +37,9 @@ def render(spec: RunSpec, metrics: Mapping[str, float]) -> Group:
 
     for row in found.rows:
         add(row.name, row.ours, row.published, row.note)
-    when = f"[dim]epoch {metrics['best_epoch']:.0f} of {metrics['epochs']:.0f}[/]"
-    add("best validation", f"{metrics['best_acc']:.2f} %", note=when)
+    if "best_acc" in metrics:
+        when = f"[dim]epoch {metrics['best_epoch']:.0f} of {metrics['epochs']:.0f}[/]"
+        add("best validation", f"{metrics['best_acc']:.2f} %", note=when)
     took = "[dim]published: on an A100[/]" if found.epoch_time else ""
     add("time per epoch", f"{metrics['avg_time']:.2f} s", (found.epoch_time,), took)
     add("time in all", duration(metrics["run_time"]))

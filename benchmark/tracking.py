@@ -399,6 +399,7 @@ def _epoch_metrics(history: Sequence[Mapping[str, Any]]) -> list[Metric]:
         Metric(name, float(epoch[name]), _milliseconds(epoch["time"]), int(epoch["number"]))
         for epoch in history
         for name in EPOCH_METRICS
+        if epoch[name] is not None
     ]
 
 

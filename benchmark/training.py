@@ -1,11 +1,14 @@
 """The one training loop: cross-entropy, early stopping on validation accuracy, the best weights kept.
 
+Without a validation split nothing is chosen: a run goes on to its last epoch, whose weights are kept.
+
 `Training` is a run in progress. Its `epoch` method is one step of the protocol, and `state_dict` holds
 everything that the next epoch depends on, so a run that is stopped and continued ends as if it had not been.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -96,19 +99,22 @@ class Training:
 
     Args:
         model: on the device of the samples.
-        train, valid: the two splits.
+        train, valid: the two splits; None where the study has no validation split.
         lr, batch_size, max_epochs, patience: as in `RunSpec`.
         plan: the study's protocol: optimizer and course of the rate.
+        amp: train in mixed precision, "bfloat16" or "float16"; with float16 losses are scaled, so that small
+            gradients are not lost. Validation and test are computed in single precision.
     """
 
     model: nn.Module
     train: Batches
-    valid: Batches
+    valid: Batches | None
     lr: float
     batch_size: int = 16
     max_epochs: int = 200
     patience: int | None = 10
     plan: protocol.Protocol = protocol.PAPER
+    amp: str | None = None
     history: list[Epoch] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
@@ -116,6 +122,7 @@ class Training:
         kind = getattr(torch.optim, self.plan.optimizer.name)
         self.optimizer = kind(self.model.parameters(), lr=self.lr, **self.plan.optimizer.options)
         self.criterion = nn.CrossEntropyLoss()
+        self.scaler = torch.amp.GradScaler(self.train.labels.device.type, enabled=self.amp == "float16")
 
     @property
     def finished(self) -> bool:
@@ -124,8 +131,9 @@ class Training:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The epoch whose weights are kept: the first with the best validation accuracy."""
-        return max(self.history, key=lambda epoch: epoch.val_acc)
+        """The epoch whose weights are kept: the first with the best validation accuracy, or else the last."""
+        scored = [(epoch.val_acc, epoch) for epoch in self.history if epoch.val_acc is not None]
+        return max(scored, key=lambda pair: pair[0])[1] if scored else self.history[-1]
 
     @property
     def average_time(self) -> float:
@@ -147,27 +155,27 @@ class Training:
         self._wait()
         train_time = time.perf_counter() - start
         self._require_finite(train_loss, "training", number)
-        val_loss, val_acc = measure(self.model, self.valid, self.batch_size)
-        self._require_finite(val_loss, "validation", number)
-
-        best = self.history[-1].best_acc if self.history else -1.0
-        improved = val_acc > best
-        if improved:
-            # Clones, because the optimizer goes on writing into the tensors of the model.
-            self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        val_loss = val_acc = None
+        best, improved = self.history[-1].best_acc if self.history else None, False
+        if self.valid is not None:
+            val_loss, val_acc = measure(self.model, self.valid, self.batch_size)
+            self._require_finite(val_loss, "validation", number)
+            if improved := best is None or val_acc > best:
+                best = val_acc
+                # Clones, because the optimizer goes on writing into the tensors of the model.
+                self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         if self.patience is None:
             left = self.max_epochs - number
         else:
             left = self.patience if improved else self.history[-1].patience_left - 1
-        done = Epoch(
-            number, train_loss, train_acc, train_time, val_loss, val_acc, max(best, val_acc), left, time.time()
-        )
+        done = Epoch(number, train_loss, train_acc, train_time, val_loss, val_acc, best, left, time.time())
         self.history.append(done)
         return done
 
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
-        self.model.load_state_dict(self.best_weights)
+        """Give the model the weights of its best epoch; without a validation split it has them."""
+        if self.valid is not None:
+            self.model.load_state_dict(self.best_weights)
 
     def _pass(self, on_step: StepCallback | None) -> tuple[float, float]:
         self.model.train()
@@ -175,14 +183,21 @@ class Training:
         steps = math.ceil(len(self.train) / self.batch_size)
         for step, (images, labels) in enumerate(self.train.batches(self.batch_size), start=1):
             self.optimizer.zero_grad()
-            logits = self.model(images)
-            loss = self.criterion(logits, labels)
-            loss.backward()
-            self.optimizer.step()
+            with self._precision():
+                logits = self.model(images)
+                loss = self.criterion(logits, labels)
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
             tally.add(loss, logits, labels)
             if on_step:
                 on_step(step, steps)
         return tally.result()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self.amp is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.train.labels.device.type, getattr(torch, self.amp))
 
     def _wait(self) -> None:
         if self.train.labels.is_cuda:
@@ -200,6 +215,7 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "history": [asdict(epoch) for epoch in self.history],
             "best_weights": self.best_weights,
             "random": random.getstate(),
@@ -212,6 +228,7 @@ class Training:
         """Continue from what `state_dict` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.best_weights = dict(state["best_weights"])
         random.setstate(state["random"])

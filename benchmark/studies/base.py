@@ -23,11 +23,11 @@ class Task:
     """The data of one run on its device, and the model that fits them.
 
     Attributes:
-        train, valid: what is trained on, and what chooses the weights.
+        train, valid: what is trained on, and what chooses the weights; None where nothing does, and the last are kept.
     """
 
     train: Batches
-    valid: Batches
+    valid: Batches | None
 
     def create_model(self) -> nn.Module:
         """The model, freshly initialised from the global random state."""
