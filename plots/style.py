@@ -7,8 +7,10 @@ told apart by everyone, nor in gray, so a method's marker is its own and neighbo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -99,6 +101,7 @@ DATASETS: dict[str, Look] = {
     "mnist": Look("MNIST", "#882255", "s"),
     "trafficsign": Look("Traffic sign", "#56b4e9", "D"),
     "aerial": Look("Aerial", "#007358", "^"),
+    "signs": Look("Signs (synthetic)", "#cc3311", "v"),
 }
 _SPARE_COLOURS = ("#44aa99", "#117733", "#cc6677", "#332288", "#999933", "#aa4499")
 _SPARE_MARKERS = ("2", "3", "4", "+")
@@ -110,8 +113,12 @@ def model_look(name: str) -> Look:
 
 
 def dataset_look(name: str) -> Look:
-    """The look of a dataset; one that is unknown here gets the same look of its own everywhere."""
-    return DATASETS.get(name) or _spare(name)
+    """The look of a dataset; one that is unknown here gets the same look of its own everywhere.
+
+    A file goes by its name and a part of its content's digest, of which the label keeps what tells two versions apart.
+    """
+    label = re.sub(r"-([0-9a-f]{4})[0-9a-f]{8}$", r" (\1)", name)
+    return DATASETS.get(name) or dataclasses.replace(_spare(name), label=label)
 
 
 def ordered_models(names: Iterable[str]) -> list[str]:

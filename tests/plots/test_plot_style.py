@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 
 from benchmark.plots import style
 from siconvnet import list_models
+from siconvnet.datasets.catalog import CATALOG
 
 #: Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB.
 DEUTERANOPIA = np.array(
@@ -69,6 +70,18 @@ def test_an_unknown_method_looks_alike_in_every_process():
     assert len(outputs) == 1
     assert style.model_look("my_method").label == "my_method"
     assert style.model_look("my_method") != style.model_look("another")
+
+
+def test_every_built_in_dataset_has_a_look_of_its_own():
+    assert set(style.DATASETS) == set(CATALOG)
+    for attribute in ("label", "colour", "marker"):
+        assert len({getattr(look, attribute) for look in style.DATASETS.values()}) == len(CATALOG), attribute
+
+
+def test_a_dataset_of_ones_own_goes_by_its_name():
+    one, two = (style.dataset_look(f"mine-{digest}") for digest in ("0123456789ab", "ffff56789abc"))
+    assert (one.label, two.label) == ("mine (0123)", "mine (ffff)") and one != style.dataset_look("mine")
+    assert style.dataset_look("my-data").label == "my-data"
 
 
 def test_labels():
