@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
 _CHANNELS, _CLASSES = 1, 36
@@ -16,7 +19,7 @@ _COLUMNS = (
 
 @click.command()
 @click.argument("pattern", default="*")
-@click.option("--study", default="stir", show_default=True, help="stir or mnist-scale.")
+@click.option("--study", default="stir", show_default=True, help="stir, mnist-scale or stl10.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def models(pattern: str, study: str, kind: str) -> None:
     """List the methods of a study whose name matches PATTERN ("*pool"), and what each supports."""
@@ -96,12 +99,21 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 def _mnist_scale_row(name: str) -> dict[str, Any]:
     from siconvnet.models.mnist_scale import VARIANTS, create_mnist_scale_model
 
-    model = create_mnist_scale_model(name)
+    return _variant_row(name, VARIANTS[name].label, create_mnist_scale_model(name))
+
+
+def _stl10_row(name: str) -> dict[str, Any]:
+    from siconvnet.models.stl10 import VARIANTS, create_stl10_model
+
+    return _variant_row(name, VARIANTS[name].label, create_stl10_model(name))
+
+
+def _variant_row(name: str, label: str, model: nn.Module) -> dict[str, Any]:
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return {"name": name, "label": VARIANTS[name].label, "parameters": count}
+    return {"name": name, "label": label, "parameters": count}
 
 
-def _print_mnist_scale(rows: list[dict[str, Any]]) -> None:
+def _print_variants(rows: list[dict[str, Any]], note: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -114,11 +126,20 @@ def _print_mnist_scale(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(row["name"], row["label"], f"{row['parameters']:,}")
     console.print(table)
-    console.print(
-        "[dim]28: images as they are; 56: doubled inside the network; p: the scales chosen for augmented training "
-        "(run --augment).[/]"
+    console.print(f"[dim]{note}[/]")
+
+
+def _print_mnist_scale(rows: list[dict[str, Any]]) -> None:
+    _print_variants(
+        rows,
+        "28: images as they are; 56: doubled inside the network; p: the scales chosen for augmented training "
+        "(run --augment).",
     )
 
 
-ROWS = {"stir": _row, "mnist-scale": _mnist_scale_row}
-TABLES = {"stir": _print_table, "mnist-scale": _print_mnist_scale}
+def _print_stl10(rows: list[dict[str, Any]]) -> None:
+    _print_variants(rows, "Wide residual networks of 16 layers, eight times as wide as the narrowest.")
+
+
+ROWS = {"stir": _row, "mnist-scale": _mnist_scale_row, "stl10": _stl10_row}
+TABLES = {"stir": _print_table, "mnist-scale": _print_mnist_scale, "stl10": _print_stl10}

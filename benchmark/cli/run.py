@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.protocol import MNIST_SCALE, PAPER
+from benchmark.protocol import MNIST_SCALE, PAPER, STL10
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,24 +24,43 @@ if TYPE_CHECKING:
     "--dataset",
     "--data",
     required=True,
-    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale.",
+    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale, or stl10.",
 )
 @click.option("-e", "--evaluation", help="STIR's scenario: 1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
 @click.option("--realization", type=int, help="Of mnist-scale, 0 to 5.  [default: 0]")
 @click.option("--augment", is_flag=True, help="mnist-scale: rescale training images at random (the papers' +).")
 @click.option("--kernel-size", type=int, help=f"STIR: odd, 3 to 31.  [default: {PAPER.kernel_size}]")
 @click.option("--interpolation", help="STIR: nearest, bilinear, bicubic or area.  [default: bicubic]")
-@click.option("--lr", type=float, help="First rate.  [default: what the paper selected for this cell, else 1e-3]")
+@click.option(
+    "--lr",
+    type=float,
+    help="First rate.  [default: what the paper selected for this cell, else 1e-3; "
+    f"mnist-scale: {MNIST_SCALE.lr:g}; stl10: {STL10.lr:g}]",
+)
 @click.option("--seed", type=int, help="Of everything random.  [default: 1; mnist-scale: the realization]")
 @click.option(
-    "--epochs", type=int, help=f"At most so many.  [default: {PAPER.max_epochs}; mnist-scale: {MNIST_SCALE.max_epochs}]"
+    "--epochs",
+    type=int,
+    help=f"At most so many.  [default: {PAPER.max_epochs}; mnist-scale: {MNIST_SCALE.max_epochs}; "
+    f"stl10: {STL10.max_epochs}]",
 )
 @click.option(
     "--patience",
     type=int,
     help=f"Stop after so many epochs without a better validation.  [default: {PAPER.patience}; mnist-scale: none]",
 )
-@click.option("--batch-size", type=int, help=f"[default: {PAPER.batch_size}; mnist-scale: {MNIST_SCALE.batch_size}]")
+@click.option(
+    "--batch-size",
+    type=int,
+    help=f"[default: {PAPER.batch_size}; mnist-scale: {MNIST_SCALE.batch_size}; stl10: {STL10.batch_size}]",
+)
+@click.option("--amp", metavar="TYPE", help="stl10: train in mixed precision, bfloat16 or float16.  [default: none]")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of the data files.  [default: SICONVNET_DATA, else your own]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
 @click.option(
@@ -65,6 +84,8 @@ def run(
     epochs: int | None,
     patience: int | None,
     batch_size: int | None,
+    amp: str | None,
+    data_dir: Path | None,
     device: str,
     tracking_uri: str | None,
     records: Path | None,
@@ -76,10 +97,13 @@ def run(
     \b
     benchmark run --model pixel_pool --dataset emoji --evaluation 2
     benchmark run --model ses_vector_28 --dataset mnist-scale --realization 0
+    benchmark run --model wrn_16_8_ses_b --dataset stl10 --amp bfloat16 --data-dir ~/data
 
     The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated.
     Ctrl-C ends it cleanly.
     """
+    import os
+
     from rich.console import Console
 
     from benchmark.environment import find_device
@@ -88,6 +112,8 @@ def run(
 
     if records and tracking_uri:
         raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
+    if data_dir:
+        os.environ["SICONVNET_DATA"] = str(data_dir)
     number = find_scenario(evaluation).id if evaluation else None
     given: dict[str, Any] = {
         "evaluation": number,
@@ -100,6 +126,7 @@ def run(
         "batch_size": batch_size,
         "max_epochs": epochs,
         "patience": patience,
+        "amp": amp,
     }
     spec = RunSpec(model, dataset, **given).validate()
     spec.check_effective()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,21 +86,22 @@ class Stir(Study):
         import siconvnet
         from siconvnet.datasets import list_datasets
         from siconvnet.models import check_model_arguments, is_target
-        from siconvnet.models.mnist_scale import VARIANTS
 
+        others = [study for study in _all_studies() if study is not self]
         if is_file(spec.dataset):
             if not Path(spec.dataset).is_file():
                 raise DatasetError(f"no data file {spec.dataset!r}; give a known data set or an existing .npz.")
         elif spec.dataset not in (datasets := list_datasets()):
-            raise UnknownName("dataset", spec.dataset, [*datasets, "mnist-scale"])
+            raise UnknownName("dataset", spec.dataset, [*datasets, *(study.name for study in others)])
         if is_target(spec.model):
             siconvnet.model_info(spec.model)
         elif spec.model not in (models := siconvnet.list_models()):
-            if spec.model in VARIANTS:
-                raise InvalidArgument(
-                    f"{spec.model!r} is no model of STIR but of MNIST-Scale; train it with --dataset mnist-scale, "
-                    "or choose one of `benchmark models`."
-                )
+            for study in others:
+                if spec.model in study.list_models():
+                    raise InvalidArgument(
+                        f"{spec.model!r} is no model of STIR but of {study.title}; train it with --dataset "
+                        f"{study.name}, or choose one of `benchmark models`."
+                    )
             raise UnknownName("model", spec.model, models)
         if spec.evaluation is None:
             choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
@@ -188,6 +189,12 @@ def _senseless(model: str, kernel_size: int, interpolation: str) -> str:
         if changed and not used
     ]
     return f"{model} does not use the {' and the '.join(ignored)}" if ignored else ""
+
+
+def _all_studies() -> Iterable[Study]:
+    from benchmark.studies import STUDIES
+
+    return STUDIES.values()
 
 
 class StirTask(Task):

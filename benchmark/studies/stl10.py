@@ -1,0 +1,180 @@
+"""STL-10: photographs of ten kinds of things, few of them labelled (SESN, ICLR 2020; DISCO, BMVC 2021).
+
+Data and augmentation stay on the device. All random numbers come from the CPU's generator, so that the batches of a
+seed are the same on every device.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark import ranges
+from benchmark.protocol import STL10, Protocol
+from benchmark.studies import axes
+from benchmark.studies.axes import Axis
+from benchmark.studies.base import Comparison, Row, Study, Task
+from siconvnet.errors import InvalidArgument, UnknownName
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from benchmark.evaluation import Predictions
+    from benchmark.spec import RunSpec
+    from siconvnet.datasets.stl10 import Stl10Split
+
+NO_AMP = "none"
+
+
+class Stl10(Study):
+    name = "stl10"
+    title = "STL-10"
+    protocol = STL10
+    identity = ("model", "dataset", "lr", "seed")
+    fields = (*identity, "batch_size", "max_epochs", "amp")
+
+    @functools.cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        return (
+            axes.datasets(self.list_datasets),
+            axes.models(self.list_models),
+            Axis("amp", "amp", _precisions, NO_AMP, "none, bfloat16, float16."),
+            axes.lrs(),
+            axes.seeds("1"),
+        )
+
+    def prepare(self, spec: RunSpec) -> None:
+        from siconvnet.datasets.stl10 import find_stl10
+
+        find_stl10()
+
+    def defaults(self, spec: RunSpec) -> dict[str, Any]:
+        return {**super().defaults(spec), "seed": 1}
+
+    def list_models(self, pattern: str = "*") -> list[str]:
+        from siconvnet.models.stl10 import list_stl10_models
+
+        return list_stl10_models(pattern)
+
+    def check(self, spec: RunSpec) -> None:
+        from benchmark.studies import STUDIES
+        from siconvnet.models import is_target
+
+        if spec.model in (models := self.list_models()):
+            return
+        others = [study.title for study in STUDIES.values() if spec.model in study.list_models()]
+        if others or is_target(spec.model):
+            raise InvalidArgument(
+                f"{spec.model!r} is a model for {others[0] if others else 'STIR'}, not for STL-10; "
+                "choose one of `benchmark models --study stl10`."
+            )
+        raise UnknownName("STL-10 model", spec.model, models)
+
+    def setting(self, spec: RunSpec) -> str:
+        return f"labelled images{f', {spec.amp}' if spec.amp else ''}"
+
+    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+        return (self.name,)
+
+    def open(self, spec: RunSpec, device: torch.device) -> Task:
+        return Stl10Task(spec, device)
+
+    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+        accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
+        return {
+            "test_loss": float(predictions.losses.mean(dtype="float64")),
+            "test_acc": accuracy,
+            "test_err": 100 - accuracy,
+        }
+
+    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+        found = self.published(spec)
+        shown = tuple(f"{error.mean:.2f} %" for error in found)
+        row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
+        reason = "; ".join(spec.deviations) if found else "nothing published for this network"
+        return Comparison((row,), tuple(error.source for error in found), reason)
+
+
+def _precisions(value: object) -> tuple[str | None, ...]:
+    from benchmark.spec import PRECISIONS
+
+    names = ranges.names(value, "mixed precision", [NO_AMP, *PRECISIONS])
+    return tuple(None if name == NO_AMP else name for name in names)
+
+
+class Stl10Task(Task):
+    """Training and test images. As published, nothing is held back for validation."""
+
+    valid = None
+
+    def __init__(self, spec: RunSpec, device: torch.device):
+        from siconvnet.datasets.stl10 import find_stl10, load_stl10
+
+        self.spec, self.device = spec, device
+        folder = find_stl10()
+        # Read now what is needed last: days of training must not end in a file that is not there.
+        self.test = load_stl10("test", folder)
+        self.train = Photos(load_stl10("train", folder), device, training=True)
+
+    def create_model(self) -> nn.Module:
+        from siconvnet.models.stl10 import create_stl10_model
+
+        return create_stl10_model(self.spec.model)
+
+    def predict(self, model: nn.Module) -> Predictions:
+        import numpy as np
+
+        from benchmark.evaluation import predict
+
+        photos = Photos(self.test, self.device)
+        sides = np.full(len(photos), photos.levels.shape[-1])
+        return predict(model, photos, sides, self.spec.batch_size)
+
+
+class Photos:
+    """A split on a device, normalised batch by batch.
+
+    Args:
+        training: in a new random order each time, and each image cropped, mirrored and covered by chance.
+    """
+
+    def __init__(self, split: Stl10Split, device: torch.device, *, training: bool = False, protocol: Protocol = STL10):
+        import numpy as np
+        import torch
+
+        self.levels = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.training, self.protocol = training, protocol
+        mean, std = (torch.tensor(values, device=device) for values in protocol.channel_normalisation or ((0,), (1,)))
+        self.mean, self.std = mean[:, None, None], std[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [N, 3, 96, 96], float32, and labels [N]."""
+        if not self.training:
+            for levels, labels in zip(self.levels.split(size), self.labels.split(size), strict=True):
+                yield self._normalised(levels), labels
+            return
+        import torch
+
+        from siconvnet.functional.cropping import crop_images, cut_out
+
+        plan, count, side = self.protocol, len(self), self.levels.shape[-1]
+        draws = (
+            torch.randperm(count),
+            torch.randint(2 * plan.crop_padding + 1, (count, 2)),
+            (torch.rand(count) < 0.5) & plan.flip,
+            torch.randint(side, (count, 2)),
+        )
+        parts = zip(*(draw.to(self.labels.device).split(size) for draw in draws), strict=True)
+        for chosen, corners, mirrored, centres in parts:
+            images = self._normalised(crop_images(self.levels[chosen], corners, mirrored, plan.crop_padding))
+            # The mean is zero now, which is what the square is filled with.
+            yield cut_out(images, centres, plan.cutout), self.labels[chosen]
+
+    def _normalised(self, levels: Tensor) -> Tensor:
+        return (levels.float() / 255 - self.mean) / self.std
