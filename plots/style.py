@@ -87,6 +87,7 @@ MODELS: dict[str, Look] = {
     "hermite": Look("Hermite", "#0072b2", "<"),
     "disco": Look("DISCO", "#003c67", ">", _DASHED),
     "sesn": Look("SESN", "#3b6fd4", "h", _DOTTED),
+    "ses_learned": Look("SESN learned", "#1f9bb4", "x", _MIXED),
     "pixel_pool": Look("Pixel pool", "#d55e00", "P"),
     "slice_pool": Look("Slice pool", "#e69f00", "X"),
     "energy_pool": Look("Energy pool", "#a08a00", "*", _MIXED),

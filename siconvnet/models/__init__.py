@@ -45,6 +45,7 @@ _BUILTIN = {
     "hermite": "siconvnet.models.hermite",
     "disco": "siconvnet.models.disco",
     "sesn": "siconvnet.models.sesn",
+    "ses_learned": "siconvnet.models.ses_learned",
     "sacnn_s_mp": "siconvnet.models.sacnn",
     "sacnn_s_at": "siconvnet.models.sacnn",
     "sacnn_m_mp": "siconvnet.models.sacnn",

@@ -69,6 +69,11 @@ def _disco(mult: float) -> Variant:
     return Variant("siconvnet.models.mnist_ses:DiscoVector", "DISCO", options | mixture)
 
 
+def _learned(upsample: bool, num_scales: int, isr: float, mult: float) -> Variant:
+    options = {"upsample": upsample, "num_scales": num_scales, "sigma": 1.5, "isr": isr, "mult": mult}
+    return Variant("siconvnet.models.mnist_ses:SesLearned", "SESN learned", options)
+
+
 VARIANTS: dict[str, Variant] = {
     **_both_sizes("cnn", "siconvnet.models.mnist_cnn:Cnn", "CNN"),
     **_both_sizes("kanazawa", "siconvnet.models.mnist_kanazawa:Kanazawa", "Kanazawa"),
@@ -101,8 +106,10 @@ VARIANTS: dict[str, Variant] = {
     "fourier_bessel_56p": _basis("fourier_bessel", "Fourier-Bessel", 0.6),
     "disco_56": _disco(1.5),
     "disco_56p": _disco(1.9),
+    "ses_learned_28": _learned(False, 3, 3.0, 1.5),
+    "ses_learned_56": _learned(True, 4, 2.0, 1.4),
 }
-"""Name -> network: SESN's comparison, then DISCO's of the bases."""
+"""Name -> network: SESN's comparison, then DISCO's of the bases, then learned scales."""
 
 
 def list_mnist_scale_models(pattern: str = "*") -> list[str]:
@@ -110,13 +117,17 @@ def list_mnist_scale_models(pattern: str = "*") -> list[str]:
     return [name for name in VARIANTS if fnmatchcase(name, pattern)]
 
 
-def create_mnist_scale_model(name: str) -> nn.Module:
+def create_mnist_scale_model(name: str, **options: Any) -> nn.Module:
     """Build the network `name`, freshly initialised from torch's global random state.
+
+    Args:
+        options: of a network whose scales are learned: `scale_parameterisation`, `learn_sigma`, `sigma`, `isr`.
 
     Raises:
         UnknownName: no such network; the message suggests the nearest.
+        InvalidArgument: scales that cannot be.
     """
     if name not in VARIANTS:
         raise UnknownName("MNIST-Scale model", name, VARIANTS)
     variant = VARIANTS[name]
-    return load_target(variant.target)(**variant.options)  # type: ignore[return-value]
+    return load_target(variant.target)(**{**variant.options, **options})  # type: ignore[return-value]

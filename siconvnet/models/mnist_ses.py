@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from siconvnet.layers import LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H, SESMaxProjection
 from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
 from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
@@ -66,7 +67,41 @@ class DiscoVector(MnistScaleNet):
         super().__init__(nn.Sequential(*blocks), _C3, upsample=upsample)
 
 
-def _vector_blocks(size: int, scales: Sequence[float], pool: type[nn.Module], basis: dict[str, Any]) -> list[nn.Module]:
+class SesLearned(MnistScaleNet):
+    """`SesVector` with learned scales, one set for all layers: ``[B, 1, 28, 28] -> [B, 10]``.
+
+    Basting et al., "Scale Learning in Scale-Equivariant Convolutional Networks", VISAPP 2024, section 4. Their kernels
+    are as large as their scales ask for, up to the side of the image.
+
+    Args:
+        upsample: double the image first.
+        num_scales: how many.
+        mult: of Hermite basis B.
+        scale_parameterisation, sigma, isr, learn_sigma: see `siconvnet.layers.LearnableScales`.
+    """
+
+    def __init__(
+        self,
+        upsample: bool,
+        num_scales: int,
+        mult: float,
+        sigma: float,
+        isr: float,
+        scale_parameterisation: str = "isr",
+        learn_sigma: bool | None = None,
+    ):
+        scales = LearnableScales(num_scales, scale_parameterisation, sigma, isr, learn_sigma)
+        ceiling = 57 if upsample else 29
+        basis = {"basis_type": "hermite_b", "mult": mult, "max_order": 4}
+        head = [SESMaxProjection(), nn.ReLU(), last_pool(upsample), nn.BatchNorm2d(_C3)]
+        super().__init__(
+            nn.Sequential(*_vector_blocks(ceiling, scales, nn.MaxPool3d, basis), *head), _C3, upsample=upsample
+        )
+
+
+def _vector_blocks(
+    size: int, scales: Sequence[float] | LearnableScales, pool: type[nn.Module], basis: dict[str, Any]
+) -> list[nn.Module]:
     shared: dict[str, Any] = {"scales": scales, "padding": size // 2, "bias": True, **basis}
     return [
         SESConv_Z2_H(1, _C1, size, EFFECTIVE_SIZE, **shared),

@@ -23,6 +23,9 @@ from siconvnet.models.mnist_ss import harmonics
 HERE = Path(__file__).parent
 GOLDEN = np.load(HERE / "mnist_scale_golden.npz")
 
+# The networks with learned scales have no published outputs.
+PUBLISHED = [name for name in list_mnist_scale_models() if not name.startswith("ses_learned")]
+
 # Counted by the original and never used there: weights of the fields' normalisation; a constant for each kernel and
 # one normalisation layer too many.
 UNUSED = {"sevf_vector": 23 + 45, "ss": 30 * 1 + 60 * 30 + 90 * 60 + 2 * 90}
@@ -48,7 +51,7 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(99).standard_normal((3, 1, 28, 28))).float()
 
 
-@pytest.mark.parametrize("name", list_mnist_scale_models())
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_equals_the_original(name):
     model = create_mnist_scale_model(name).eval()
     if name.startswith("disco"):
@@ -62,7 +65,7 @@ def test_equals_the_original(name):
     assert np.abs(logits - GOLDEN[name]).max() < 1e-5 * np.abs(GOLDEN[name]).max()
 
 
-@pytest.mark.parametrize("name", list_mnist_scale_models())
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_counts_are_the_published_ones(name):
     count = sum(parameter.numel() for parameter in create_mnist_scale_model(name).parameters())
     assert count + UNUSED.get(name.rsplit("_", 1)[0], 0) == GOLDEN[f"{name}.parameters"]
@@ -80,7 +83,7 @@ def test_every_parameter_learns(name):
 
 
 def test_all_names_have_an_original():
-    assert set(list_mnist_scale_models()) == {key for key in GOLDEN.files if "." not in key}
+    assert set(PUBLISHED) == {key for key in GOLDEN.files if "." not in key}
     with pytest.raises(UnknownName, match="Did you mean 'ses_scalar_28'"):
         create_mnist_scale_model("ses_scaler_28")
 
