@@ -18,10 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
-
-SMALLEST = 0.5
-"""Pixels; below it a Gaussian is a single pixel and its derivatives are noise."""
+from siconvnet.errors import SiconvnetError
+from siconvnet.scale_starts import SMALLEST, check_start, find_freedom
 
 _SIGMA = "sigma itself is a free parameter, so that it may reach zero."
 
@@ -38,13 +36,9 @@ class Parameterisation:
     """From free parameters to scales.
 
     Attributes:
-        learned: whether there is anything to learn.
-        has_sigma: whether the smallest scale is a parameter by itself, which may be learned or not.
         caveat: why the scales may stop to be positive or ascending all the same; the run then ends with a reason.
     """
 
-    learned: ClassVar[bool] = True
-    has_sigma: ClassVar[bool] = True
     caveat: ClassVar[str] = f"Ascending by construction; {_SIGMA}"
 
     def start(self, num_scales: int, sigma: float, isr: float) -> Tensor:
@@ -107,7 +101,6 @@ class LinearSpacing(Parameterisation):
 class Direct(Parameterisation):
     """The scales themselves."""
 
-    has_sigma = False
     caveat = "Each scale is a parameter by itself: nothing keeps them positive, or in order."
 
     def start(self, num_scales: int, sigma: float, isr: float) -> Tensor:
@@ -121,7 +114,6 @@ class Direct(Parameterisation):
 class Fixed(Direct):
     """The scales themselves, which stay as they are."""
 
-    learned = False
     caveat = ""
 
 
@@ -138,13 +130,12 @@ _PARAMETERISATIONS: Mapping[str, Parameterisation] = MappingProxyType(
 
 
 def find_parameterisation(name: str) -> Parameterisation:
-    """The parameterisation of a name, one of `siconvnet.names.PARAMETERISATIONS`.
+    """The parameterisation of a name, one of `siconvnet.scale_starts.PARAMETERISATIONS`.
 
     Raises:
         UnknownName: there is none; the message suggests the nearest.
     """
-    if name not in _PARAMETERISATIONS:
-        raise UnknownName("parameterisation", name, _PARAMETERISATIONS)
+    find_freedom(name)
     return _PARAMETERISATIONS[name]
 
 
@@ -187,9 +178,10 @@ class LearnableScales(nn.Module):
         self.kind = find_parameterisation(parameterisation)
         check_start(num_scales, parameterisation, sigma, isr, learn_sigma)
         self.num_scales, self.parameterisation = num_scales, parameterisation
-        self.learn_sigma = self.kind.learned and learn_sigma is not False
-        self._hold("sigma", torch.tensor(float(sigma)), self.learn_sigma and self.kind.has_sigma)
-        self._hold("free", self.kind.start(num_scales, sigma, isr), self.kind.learned)
+        self.freedom = find_freedom(parameterisation)
+        self.learn_sigma = self.freedom.learned and learn_sigma is not False
+        self._hold("sigma", torch.tensor(float(sigma)), self.learn_sigma and self.freedom.has_sigma)
+        self._hold("free", self.kind.start(num_scales, sigma, isr), self.freedom.learned)
 
     def _hold(self, name: str, value: Tensor, learned: bool) -> None:
         if learned:
@@ -213,31 +205,8 @@ class LearnableScales(nn.Module):
 
     def extra_repr(self) -> str:
         listed = ", ".join(f"{scale:.3g}" for scale in self.values())
-        learned = "" if not self.kind.learned else f", {'' if self.learn_sigma else 'not '}learning sigma"
+        learned = "" if not self.freedom.learned else f", {'' if self.learn_sigma else 'not '}learning sigma"
         return f"{self.parameterisation}: {listed}{learned}"
-
-
-def check_start(num_scales: int, parameterisation: str, sigma: float, isr: float, learn_sigma: bool | None) -> None:
-    """Refuse what no scales can start from; see `LearnableScales`.
-
-    Raises:
-        UnknownName, InvalidArgument: with the first thing that is wrong.
-    """
-    kind = find_parameterisation(parameterisation)
-    if num_scales < 2:
-        raise InvalidArgument(f"an internal scale range needs at least 2 scales, not {num_scales}.")
-    if not (math.isfinite(sigma) and sigma >= SMALLEST):
-        raise InvalidArgument(f"sigma {sigma:g} is not accepted: the smallest scale is at least {SMALLEST:g} pixels.")
-    if not (math.isfinite(isr) and isr > 1):
-        raise InvalidArgument(
-            f"ISR {isr:g} is not accepted: the largest internal scale over the smallest must be above 1."
-        )
-    if learn_sigma is True and not kind.learned:
-        raise InvalidArgument(f"the parameterisation {parameterisation!r} learns nothing, not sigma either.")
-    if learn_sigma is False and kind.learned and not kind.has_sigma:
-        raise InvalidArgument(
-            f"the parameterisation {parameterisation!r} learns every scale, the smallest too; sigma cannot stay fixed."
-        )
 
 
 def check_scales(scales: Sequence[float], largest: float) -> None:

@@ -20,11 +20,14 @@ from siconvnet.layers.learned_scales import (
     check_scales,
     find_parameterisation,
     scale_figures,
+    scale_modules,
     scale_parameters,
 )
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H
+from siconvnet.models import create_model
+from siconvnet.models.mnist_scale import create_mnist_scale_model
 from siconvnet.models.scale_probe import ScaleProbe
-from siconvnet.names import PARAMETERISATIONS
+from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS
 
 BASIS = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4}
 
@@ -325,3 +328,16 @@ def test_the_probe():
     assert scale_figures(probe)["isr"] == pytest.approx(3)
     with pytest.raises(InvalidArgument, match="multiple of 4"):
         ScaleProbe(58)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_models_start_where_the_table_says(name):
+    if name == "scale_probe":
+        model = ScaleProbe(56)
+    elif name == "ses_learned":
+        model = create_model(name, num_channels=1, num_classes=2)
+    else:
+        model = create_mnist_scale_model(name)
+    (scales,) = scale_modules(model).values()
+    assert scales.values()[0] == pytest.approx(LEARNERS[name].sigma)
+    assert scales.isr == pytest.approx(LEARNERS[name].isr)

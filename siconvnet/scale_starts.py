@@ -1,0 +1,94 @@
+"""What internal scales may start from, as data: the parameterisations, and where the models here start.
+
+See `siconvnet.layers.LearnableScales`. Importing this loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from siconvnet.errors import InvalidArgument, UnknownName
+
+SMALLEST = 0.5
+"""Pixels; below it a Gaussian is a single pixel and its derivatives are noise."""
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What a parameterisation leaves open.
+
+    Attributes:
+        learned: whether there is anything to learn.
+        has_sigma: whether the smallest scale is a parameter by itself, which may be learned or not.
+    """
+
+    learned: bool = True
+    has_sigma: bool = True
+
+
+PARAMETERISATIONS: Mapping[str, Freedom] = MappingProxyType(
+    {
+        "isr": Freedom(),
+        "spacing": Freedom(),
+        "direct": Freedom(has_sigma=False),
+        "fixed": Freedom(learned=False, has_sigma=False),
+        "isr_leaky": Freedom(),
+        "spacing_linear": Freedom(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where scales start: the smallest in pixels, and the internal scale range, largest over smallest."""
+
+    sigma: float
+    isr: float
+
+
+LEARNERS: Mapping[str, Start] = MappingProxyType(
+    {
+        "ses_learned": Start(1.5, 2.0),
+        "ses_learned_28": Start(1.5, 3.0),
+        "ses_learned_56": Start(1.5, 2.0),
+        "scale_probe": Start(2.0, 3.0),
+    }
+)
+"""The models here whose scales are learned; they take `scale_parameterisation`, `learn_sigma`, `sigma` and `isr`."""
+
+
+def find_freedom(name: str) -> Freedom:
+    """What the parameterisation `name` leaves open.
+
+    Raises:
+        UnknownName: there is none; the message suggests the nearest.
+    """
+    if name not in PARAMETERISATIONS:
+        raise UnknownName("parameterisation", name, PARAMETERISATIONS)
+    return PARAMETERISATIONS[name]
+
+
+def check_start(num_scales: int, parameterisation: str, sigma: float, isr: float, learn_sigma: bool | None) -> None:
+    """Refuse what no scales can start from; see `siconvnet.layers.LearnableScales`.
+
+    Raises:
+        UnknownName, InvalidArgument: with the first thing that is wrong.
+    """
+    freedom = find_freedom(parameterisation)
+    if num_scales < 2:
+        raise InvalidArgument(f"an internal scale range needs at least 2 scales, not {num_scales}.")
+    if not (math.isfinite(sigma) and sigma >= SMALLEST):
+        raise InvalidArgument(f"sigma {sigma:g} is not accepted: the smallest scale is at least {SMALLEST:g} pixels.")
+    if not (math.isfinite(isr) and isr > 1):
+        raise InvalidArgument(
+            f"ISR {isr:g} is not accepted: the largest internal scale over the smallest must be above 1."
+        )
+    if learn_sigma is True and not freedom.learned:
+        raise InvalidArgument(f"the parameterisation {parameterisation!r} learns nothing, not sigma either.")
+    if learn_sigma is False and freedom.learned and not freedom.has_sigma:
+        raise InvalidArgument(
+            f"the parameterisation {parameterisation!r} learns every scale, the smallest too; sigma cannot stay fixed."
+        )
