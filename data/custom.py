@@ -101,7 +101,11 @@ def custom_path(name: str) -> Path:
     Raises:
         InvalidArgument: the name is taken by a built-in dataset or that of another package, or cannot be one.
     """
-    if name in CATALOG or name in ("mnist_digits", "signs_source") or name.replace("-", "_").startswith("mnist_scale"):
+    if (
+        name in CATALOG
+        or name in ("mnist_digits", "signs_source", "stl10")
+        or name.replace("-", "_").startswith("mnist_scale")
+    ):
         raise InvalidArgument(f"{name!r} is the name of a built-in dataset; choose another for your own images.")
     if is_registered(name):
         raise InvalidArgument(f"{name!r} is a dataset of an installed package; choose another for your own images.")

@@ -44,6 +44,18 @@ class Patience:
     pause: float = 1.0
 
 
+@dataclass(frozen=True)
+class FileKind:
+    """What a file begins with, and what it is called."""
+
+    magic: bytes
+    noun: str
+
+
+NPZ = FileKind(b"PK", ".npz file")
+GZIP = FileKind(b"\x1f\x8b", ".gz archive")
+
+
 class _Refused(Exception):
     """An answer that asking again will not change."""
 
@@ -79,7 +91,7 @@ def fetch(
     """
     info, path = dataset_info(name), dataset_path(name)
     if info.embedded or info.own or not info.fetched:
-        fetched = ", ".join(other.name for other in CATALOG.values() if other.fetched)
+        fetched = ", ".join([*(other.name for other in CATALOG.values() if other.fetched), "stl10"])
         raise InvalidArgument(f"{name!r} is not downloaded ({info.how_to_get}); those that are: {fetched}.")
     if path.exists() and not force:
         tell(f"{path} is there already (--force downloads it again).")
@@ -91,26 +103,39 @@ def fetch(
             return path
         part = path.with_name(f".{path.name}.download")
         try:
-            _download(url, part, path, name if progress else None, patience)
+            download(url, part, path, name if progress else None, patience)
             checksum = _published_checksum(record, info.published_file, patience) if record else None
             _check(part, name, url, checksum)
             part.replace(path)
-            _note_of(part).unlink(missing_ok=True)
+            note_of(part).unlink(missing_ok=True)
         except OSError as error:
             raise DatasetError(f"cannot write {path}: {error.strerror or error}.") from error
     tell(f"checksum {'right' if checksum else 'not known'}, format and every array intact.")
     return path
 
 
-def _download(url: str, part: Path, path: Path, title: str | None, patience: Patience) -> None:
+def download(url: str, part: Path, path: Path, title: str | None, patience: Patience, kind: FileKind = NPZ) -> None:
+    """Bring `part` to its end; what is there of it is kept, also when this fails.
+
+    Args:
+        path: what it is to become, for messages.
+        title: of the progress bar; None: there is none.
+
+    Raises:
+        DatasetError: no network, or the server's answer is not the file.
+        OSError: it cannot be written.
+    """
     failures = 0
     with _bar(title) as advance:
         while True:
             before = _size(part)
             try:
-                _attempt(url, part, patience.timeout, advance)
+                _attempt(url, part, patience.timeout, advance, kind)
                 return
             except _Refused as error:
+                if _size(part) == 0:
+                    part.unlink(missing_ok=True)
+                    note_of(part).unlink(missing_ok=True)
                 raise DatasetError(f"{url} {error}; to get it by hand, save it as {path}") from None
             except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
                 failures = 1 if _size(part) > before else failures + 1
@@ -123,7 +148,7 @@ def _download(url: str, part: Path, path: Path, title: str | None, patience: Pat
                 time.sleep(patience.pause * 2 ** (failures - 1))
 
 
-def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int], object]) -> None:
+def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int], object], kind: FileKind) -> None:
     """One request, which goes on behind what is there."""
     have, validator = _size(part), _read_note(part)
     headers = {"User-Agent": "siconvnet", "Accept-Encoding": "identity"}
@@ -154,15 +179,20 @@ def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int],
         if not resumed:
             _write_note(part, response.headers)
         with part.open("ab" if resumed else "wb") as stream:
-            _copy(response, stream, have if resumed else 0, total, advance)
+            _copy(response, stream, have if resumed else 0, total, advance, kind)
 
 
 def _copy(
-    response: http.client.HTTPResponse, stream: IO[bytes], have: int, total: int, advance: Callable[[int, int], object]
+    response: http.client.HTTPResponse,
+    stream: IO[bytes],
+    have: int,
+    total: int,
+    advance: Callable[[int, int], object],
+    kind: FileKind,
 ) -> None:
     while block := response.read1(BLOCK):
-        if have == 0 and not block.startswith(b"PK"[: len(block)]):
-            raise _Refused("answered with something other than a .npz file")
+        if have == 0 and not block.startswith(kind.magic[: len(block)]):
+            raise _Refused(f"answered with something other than a {kind.noun}")
         stream.write(block)
         have += len(block)
         advance(have, total)
@@ -176,7 +206,7 @@ def _check(part: Path, name: str, url: str, checksum: str | None) -> None:
     """Checksum, every array, and the format; what fails is removed, as to go on with it would be of no use."""
     info = CATALOG[name]
     try:
-        if checksum and (found := _md5(part)) != checksum:
+        if checksum and (found := md5(part)) != checksum:
             raise DatasetError(f"{url} gave a damaged file: MD5 {found}, published {checksum}; try again.")
         try:
             with zipfile.ZipFile(part) as archive:
@@ -191,7 +221,7 @@ def _check(part: Path, name: str, url: str, checksum: str | None) -> None:
             raise DatasetError(f"{url} gave another dataset: (classes, instances, channels) = {found_sizes}.")
     except DatasetError:
         part.unlink(missing_ok=True)
-        _note_of(part).unlink(missing_ok=True)
+        note_of(part).unlink(missing_ok=True)
         raise
 
 
@@ -207,7 +237,8 @@ def _published_checksum(record: str, file: str, patience: Patience) -> str | Non
     return digest.lower() if kind == "md5" and digest else None
 
 
-def _md5(path: Path) -> str:
+def md5(path: Path) -> str:
+    """Of a file's bytes, in hex."""
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(2**22):
@@ -244,13 +275,13 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _note_of(part: Path) -> Path:
+def note_of(part: Path) -> Path:
     """Where it is kept which version of the file the part belongs to."""
     return part.with_name(f"{part.name}-version")
 
 
 def _read_note(part: Path) -> str:
-    note = _note_of(part)
+    note = note_of(part)
     return note.read_text(encoding="latin-1") if note.exists() else ""
 
 
@@ -259,7 +290,7 @@ def _write_note(part: Path, headers: Any) -> None:
     tag = str(headers.get("ETag", ""))
     # A weak tag names a page that looks the same; bytes may differ.
     validator = headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
-    _note_of(part).write_text(str(validator), encoding="latin-1")
+    note_of(part).write_text(str(validator), encoding="latin-1")
 
 
 def _reason(error: Exception) -> str:

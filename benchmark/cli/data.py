@@ -148,15 +148,24 @@ def _check_format(canvas: str | None, scales: str | None) -> None:
 @click.option("--force", is_flag=True, help="Download it even if it is there.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def fetch(name: str, url: str | None, force: bool, quiet: bool) -> None:
-    """Download the published file of NAME (Zenodo record 6578038).
+    """Download the published file of NAME.
 
-    NAME is trafficsign or aerial; the others ship with the package or are built. An interrupted download goes on where
-    it was. The file appears when it is complete and its format is right, or not at all.
+    NAME is trafficsign or aerial (Zenodo record 6578038), or stl10 (an archive of 2.6 GB, of which the 0.4 GB of the
+    labelled images are kept); the others ship with the package or are built. An interrupted download goes on where it
+    was. A file appears when it is complete and its format is right, or not at all.
     """
-    from benchmark.data.fetch import fetch as fetch_file
+    from benchmark.data import fetch as fetching
+    from benchmark.data import stl10
 
-    path = fetch_file(name, url=url, force=force, progress=not quiet, tell=lambda note: click.echo(f"note: {note}"))
-    click.echo(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    def tell(note: str) -> None:
+        click.echo(f"note: {note}")
+
+    if name == "stl10":
+        path = stl10.fetch(url=url, force=force, progress=not quiet, tell=tell)
+    else:
+        path = fetching.fetch(name, url=url, force=force, progress=not quiet, tell=tell)
+    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+    click.echo(f"{name}: {path} ({size / 1e6:.1f} MB)")
 
 
 @data.command()
