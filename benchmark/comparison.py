@@ -5,14 +5,15 @@ interval (unequal variances, Welch-Satterthwaite degrees of freedom), and from t
 
 * ``differs``: the interval excludes zero.
 * ``agrees``: the interval holds zero and lies within one published standard deviation to either side. The mean of
-ours is
-  then shown to be off by less than what one published run is off from another by its seed alone. That a difference
-  is not significant is no agreement: with few runs nothing is.
+  ours is then shown to be off by less than what one published run is off from another by its seed alone. That a
+  difference is not significant is no agreement: with few runs nothing is.
 * ``too few runs``: the interval holds zero, but is too wide for that; or there are fewer than two runs on a side.
   `runs_needed` estimates how many of ours would do.
 
 At 95 %, one cell in twenty of a perfect reproduction differs by chance; no correction for many cells is made, so that a
 cell's verdict does not depend on what else has been run.
+
+Studies that report errors are compared in the same way, by the published means and deviations (`compare_errors`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from benchmark.selection import of_setting
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
+
+    from benchmark.spec import RunSpec
+    from benchmark.studies import Study
 
 CONFIDENCE = 0.95
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
@@ -65,29 +69,97 @@ class Welch:
 
 
 COLUMNS = ("dataset", "evaluation", "model", "lr", *Welch.__dataclass_fields__)
+ERROR_COLUMNS = ("dataset", "section", "model", "source", *Welch.__dataclass_fields__)
 
 
-def welch(ours: ArrayLike, published: ArrayLike) -> Welch:
-    """Compare two samples of accuracies in percent. See the module for the verdicts."""
-    a, b = (np.sort(np.asarray(values, dtype=float)) for values in (ours, published))
-    means, spreads = (a.mean(), b.mean()), tuple(float(v.std(ddof=1)) if len(v) > 1 else math.nan for v in (a, b))
-    difference, margin = float(means[0] - means[1]), spreads[1]
-    half = _half_width(spreads[0], len(a), spreads[1], len(b))
-    verdict = _verdict(difference, half, margin)
+@dataclass(frozen=True)
+class Sample:
+    """Count, mean and standard deviation (n - 1; NaN if not known) of some figures in percent."""
+
+    n: int
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Sample:
+        ordered = np.sort(np.asarray(values, dtype=float))
+        return cls(len(ordered), float(ordered.mean()), float(ordered.std(ddof=1)) if len(ordered) > 1 else math.nan)
+
+
+def welch(ours: ArrayLike | Sample, published: ArrayLike | Sample) -> Welch:
+    """Compare two samples of accuracies or errors in percent. See the module for the verdicts."""
+    a, b = (side if isinstance(side, Sample) else Sample.of(side) for side in (ours, published))
+    difference = a.mean - b.mean
+    half = _half_width(a.std, a.n, b.std, b.n)
+    verdict = _verdict(difference, half, b.std)
     return Welch(
-        ours_n=len(a),
-        ours_mean=float(means[0]),
-        ours_std=spreads[0],
-        published_n=len(b),
-        published_mean=float(means[1]),
-        published_std=spreads[1],
+        ours_n=a.n,
+        ours_mean=a.mean,
+        ours_std=a.std,
+        published_n=b.n,
+        published_mean=b.mean,
+        published_std=b.std,
         difference=difference,
         low=difference - half,
         high=difference + half,
-        margin=margin,
+        margin=b.std,
         verdict=verdict,
-        runs_needed=_runs_needed(difference, spreads, len(a), len(b)) if verdict == TOO_FEW else None,
+        runs_needed=_runs_needed(difference, (a.std, b.std), a.n, b.n) if verdict == TOO_FEW else None,
     )
+
+
+def compare_errors(study: Study, runs: DataFrame) -> DataFrame:
+    """Every entry of a study that both ours and a source have, as `ERROR_COLUMNS`; the differences are of errors.
+
+    Of the published side only mean and standard deviation are known; it counts as one run a realization.
+
+    Args:
+        runs: in the columns of `benchmark.study_runs`. Those that leave the protocol are left out.
+    """
+    import pandas as pd
+
+    rows = []
+    for spec, found in _comparable(study, runs):
+        for error in study.published(spec):
+            theirs = Sample(len(study.protocol.seeds[spec.dataset]), error.mean, _or_nan(error.std))
+            head = {"dataset": spec.dataset, "section": study.section(spec), "model": study.entry(spec)}
+            rows.append({**head, "source": error.source, **asdict(welch(found["test_err"], theirs))})
+    table = pd.DataFrame(rows, columns=list(ERROR_COLUMNS)).astype({"runs_needed": "Int64"})
+    return table.sort_values(["dataset", "section", "model", "source"], ignore_index=True)
+
+
+def unmet_errors(study: Study, runs: DataFrame) -> list[str]:
+    """One line for each entry of ours that `compare_errors` leaves out, with the reason."""
+    from benchmark.study_runs import spec_of
+
+    lines = [
+        f"{study.entry(spec)}, {study.section(spec)}: nothing published"
+        for spec, _ in _comparable(study, runs)
+        if not study.published(spec)
+    ]
+    for row in runs.to_dict("records"):
+        if (spec := spec_of(study, row)).deviations:
+            lines.append(f"{spec.name}: {'; '.join(spec.deviations)}")
+    return lines
+
+
+def _comparable(study: Study, runs: DataFrame) -> list[tuple[RunSpec, DataFrame]]:
+    """For each entry one spec, and its runs under the study's protocol."""
+    from benchmark.study_runs import spec_of
+
+    places: dict[tuple[str, str], list[int]] = {}
+    specs: dict[tuple[str, str], RunSpec] = {}
+    for place, row in enumerate(runs.to_dict("records")):
+        spec = spec_of(study, row)
+        if not spec.deviations:
+            key = (study.section(spec), study.entry(spec))
+            specs.setdefault(key, spec)
+            places.setdefault(key, []).append(place)
+    return [(specs[key], runs.iloc[found]) for key, found in places.items()]
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def compare(ours: DataFrame, published: DataFrame) -> DataFrame:

@@ -22,6 +22,7 @@ from benchmark.files import write_npz
 from benchmark.frames import CELL, SCALE_COLUMNS, SCALES, aggregate_scales
 from benchmark.plots import IndexMaps
 from benchmark.protocol import find_scenario
+from benchmark.studies import STIR, Study
 from siconvnet.errors import SiconvnetError, UnknownName
 from siconvnet.metrics import NotMeasurable
 
@@ -262,9 +263,7 @@ def accuracy_by_scale(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for run in runs.to_dict("records"):
-        history = store.client.get_metric_history(run["run_id"], BY_SCALE)
-        # A repeated evaluation adds to the history; the latest value of each scale counts.
-        latest = {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}
+        latest = _accuracy_by_scale(store, run["run_id"])
         cell = {key: run[key] for key in (*CELL, "run_id")}
         rows += [{**cell, "scale": scale, "accuracy": value} for scale, value in sorted(latest.items())]
     return pd.DataFrame(rows, columns=[*CELL, "run_id", "scale", "accuracy"])
@@ -320,16 +319,43 @@ def _index_maps(store: Store, run: Mapping[str, Any]) -> IndexMaps | None:
 
 
 def failures(store: Store) -> dict[Cell, str]:
-    """Cells in which a run was started and did not finish -> the latest one's reason."""
-    from benchmark.tracking import FAMILY
-
-    experiments = store.client.search_experiments(filter_string=f"name LIKE '{FAMILY}/%'")
+    """Cells of STIR in which a run was started and did not finish -> the latest one's reason."""
     reasons: dict[Cell, str] = {}
-    for experiment in experiments:
-        for run in store.client.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'"):
-            params = run.data.params
-            if {"data", "evaluation", "model"} <= set(params):
-                cell = (params["data"], int(params["evaluation"]), params["model"])
-                status = run.info.status.lower()
-                reasons.setdefault(cell, f"{status}: {run.data.tags.get('reason', 'no reason given')}")
+    for run in store.runs_of(STIR, "!= 'FINISHED'"):
+        params = run.data.params
+        if {"data", "evaluation", "model"} <= set(params):
+            cell = (params["data"], int(params["evaluation"]), params["model"])
+            status = run.info.status.lower()
+            reasons.setdefault(cell, f"{status}: {run.data.tags.get('reason', 'no reason given')}")
     return reasons
+
+
+def by_size(predictions: Predictions, bands: int = 3) -> Findings:
+    """The accuracy by object size where the test images are of many sizes, and the error of each third of the sizes."""
+    findings = Findings()
+    sizes = np.unique(predictions.scales)
+    if len(sizes) < bands:
+        findings.reasons["generalization"] = "the test images are all of one size"
+        return findings
+    findings.by_scale = {int(size): predictions.accuracy([size]) for size in sizes}
+    for band in np.array_split(sizes, bands):
+        findings.scalars[f"err_{band[0]}_{band[-1]}"] = 100 - predictions.accuracy(band)
+    return findings
+
+
+def errors_by_size(store: Store, study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """For each evaluated run its fields, and its error in percent at each object size (`error_8` and so on)."""
+    import pandas as pd
+
+    rows = []
+    for run in runs.to_dict("records"):
+        if latest := _accuracy_by_scale(store, run["run_id"]):
+            errors = {f"error_{size}": 100 - value for size, value in sorted(latest.items())}
+            rows.append({**{name: run[name] for name in study.fields}, "run_id": run["run_id"], **errors})
+    return pd.DataFrame(rows)
+
+
+def _accuracy_by_scale(store: Store, run_id: str) -> dict[int, float]:
+    history = store.client.get_metric_history(run_id, BY_SCALE)
+    # A repeated evaluation adds to the history; the latest value of each scale counts.
+    return {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}

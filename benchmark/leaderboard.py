@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Cell = tuple[str, int, str]
 RESAMPLES = 10_000
 NO_RUN = "no finished run"
+WORDS = ("model", "note")
 COLUMNS = (
     "dataset",
     "evaluation",
@@ -183,7 +184,7 @@ def to_csv(table: DataFrame) -> str:
 
 def to_markdown(table: DataFrame, metric: str = "test_acc") -> str:
     """One Markdown table for each dataset and scenario, with a line that says what the numbers are."""
-    parts = [f"{title}\n\n{_markdown_rows(rows)}" for title, rows in sections(table, metric)]
+    parts = [f"{title}\n\n{markdown_rows(rows)}" for title, rows in sections(table, metric)]
     return "\n".join([*parts, legend(table, metric)]) + "\n"
 
 
@@ -214,30 +215,32 @@ def legend(table: DataFrame, metric: str) -> str:
 def _cells(row: Any) -> list[str]:
     if row["rank"] == "X":
         found = ["X", row["model"], "0", row["note"], "", "", "", "", "", ""]
-        return [*found, _spread(row["published_mean"], row["published_std"], row["published_n"])]
+        return [*found, spread(row["published_mean"], row["published_std"], row["published_n"])]
     return [
         str(row["rank"]),
         row["model"],
         str(row["n"]),
-        _spread(row["mean"], row["std"]),
-        f"{_number(row['ci_low'])} to {_number(row['ci_high'])}" if _known(row["ci_low"]) else "",
-        _number(row["median"]),
+        spread(row["mean"], row["std"]),
+        f"{number(row['ci_low'])} to {number(row['ci_high'])}" if _known(row["ci_low"]) else "",
+        number(row["median"]),
         f"{row['lr']:g}" if _known(row["lr"]) else "",
         f"{int(row['parameters']):,}" if _known(row["parameters"]) else "",
-        _number(row["seconds_per_epoch"]),
-        _number(row["unseen_scales"]),
-        _spread(row["published_mean"], row["published_std"], row["published_n"]),
+        number(row["seconds_per_epoch"]),
+        number(row["unseen_scales"]),
+        spread(row["published_mean"], row["published_std"], row["published_n"]),
     ]
 
 
-def _spread(mean: Any, std: Any, count: Any = None) -> str:
+def spread(mean: Any, std: Any, count: Any = None) -> str:
+    """`2.08 ± 0.09 (6)`, as far as it is known."""
     if not _known(mean):
         return ""
-    text = f"{_number(mean)} ± {_number(std)}" if _known(std) else _number(mean)
+    text = f"{number(mean)} ± {number(std)}" if _known(std) else number(mean)
     return f"{text} ({int(count)})" if count is not None and _known(count) else text
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """Two decimals; empty if not known."""
     return f"{value:.2f}" if _known(value) else ""
 
 
@@ -247,6 +250,7 @@ def _known(value: Any) -> bool:
     return not pd.isna(value)
 
 
-def _markdown_rows(rows: list[list[str]]) -> str:
-    rule = ["---:" if column != 1 else "---" for column in range(len(rows[0]))]
+def markdown_rows(rows: list[list[str]]) -> str:
+    """A Markdown table, the heading first; the columns in `WORDS` hold text, the others numbers."""
+    rule = ["---" if head in WORDS else "---:" for head in rows[0]]
     return "".join(f"| {' | '.join(line)} |\n" for line in [rows[0], rule, *rows[1:]])

@@ -48,16 +48,21 @@ class PublishedError:
 
     Attributes:
         source: who published it, short enough for the heading of a column.
+        settings: further fields of the `RunSpec` that it is of, and their values.
         mean, std: over the realizations, in percent; `std` is None where it was not given.
         equivariance_error: of the network's basis, where it was given.
     """
 
     source: str
     model: str
-    augment: bool
+    settings: tuple[tuple[str, object], ...]
     mean: float
     std: float | None
     equivariance_error: float | None
+
+    @property
+    def augment(self) -> bool:
+        return bool(dict(self.settings).get("augment"))
 
 
 def errors(study: str, model: str, augment: bool) -> tuple[PublishedError, ...]:
@@ -67,12 +72,19 @@ def errors(study: str, model: str, augment: bool) -> tuple[PublishedError, ...]:
 
 @functools.cache
 def all_errors(study: str) -> tuple[PublishedError, ...]:
-    """All published errors of a study; empty where it has no such table."""
+    """All published errors of a study; empty where it has no such table.
+
+    The table has the columns source, model, test_error_mean, perhaps test_error_std and equivariance_error, and
+    otherwise fields of a `RunSpec`.
+    """
+    from benchmark.study_runs import read_field
+
     table = resources.files("benchmark.tables").joinpath(f"{study.replace('-', '_')}_errors.csv")
     if not table.is_file():
         return ()
+    figures = ("source", "model", "test_error_mean", "test_error_std", "equivariance_error")
 
-    def number(text: str) -> float | None:
+    def number(text: str | None) -> float | None:
         return float(text) if text else None
 
     with table.open(encoding="utf-8") as file:
@@ -80,10 +92,10 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
             PublishedError(
                 source=row["source"],
                 model=row["model"],
-                augment=row["augment"] == "1",
+                settings=tuple((name, read_field(name, text)) for name, text in row.items() if name not in figures),
                 mean=float(row["test_error_mean"]),
-                std=number(row["test_error_std"]),
-                equivariance_error=number(row["equivariance_error"]),
+                std=number(row.get("test_error_std")),
+                equivariance_error=number(row.get("equivariance_error")),
             )
             for row in csv.DictReader(file)
         )

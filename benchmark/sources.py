@@ -12,6 +12,8 @@ from benchmark.selection import selected
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.studies import Study
+
 MLFLOW, PUBLISHED = "mlflow", "published"
 
 
@@ -44,6 +46,19 @@ def load_runs(source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
     from benchmark.frames import read_runs
 
     return read_runs(source)
+
+
+def load_study_runs(study: Study, source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The runs of a study other than STIR, in the columns of `benchmark.study_runs`; of "published" there are none."""
+    from benchmark import study_runs
+
+    if source == PUBLISHED:
+        return study_runs.frame(study, [])
+    if source == MLFLOW:
+        from benchmark.tracking import Store
+
+        return Store(tracking_uri).study_runs(study)
+    return study_runs.read_export(study, source)
 
 
 def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame | None:

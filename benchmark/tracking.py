@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-FAMILY = STIR.name
 CUSTOM = "custom"
 #: MLflow takes no more metrics than this in one call.
 _BATCH = 1000
@@ -194,6 +193,20 @@ class Store:
                 rows.setdefault(tags.get("spec_hash", run.info.run_id), {**_row(run), "source": source})
         frame = pd.DataFrame(list(rows.values()), columns=list(RUN_COLUMNS))
         return tidy_runs(frame, source=source, origin=shown(self.uri))
+
+    def study_runs(self, study: Study) -> pd.DataFrame:
+        """All finished runs of a study, of any length of training, in the columns of `benchmark.study_runs`.
+
+        Of several runs of one spec the latest counts.
+        """
+        from benchmark import study_runs
+
+        rows: dict[str, dict[str, Any]] = {}
+        for run in self.runs_of(study):
+            took = run.data.metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
+            row = {**run.data.params, "dataset": run.data.params.get("data"), **run.data.metrics, "run_time": took}
+            rows.setdefault(run.data.tags.get("spec_hash", run.info.run_id), {**row, "run_id": run.info.run_id})
+        return study_runs.frame(study, rows.values())
 
     def artifact(self, run_id: str, name: str) -> Path:
         """The local path of an artifact (`model.safetensors`, `predictions.npz`, `environment.json`).

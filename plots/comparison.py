@@ -38,7 +38,7 @@ def forest(comparison: pd.DataFrame) -> Figure:
     """A row a cell: the difference, its 95 % interval, and in gray one published standard deviation to either side.
 
     Args:
-        comparison: the columns of `benchmark.comparison.COLUMNS`.
+        comparison: the columns of `benchmark.comparison.COLUMNS`, or of `ERROR_COLUMNS`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -49,7 +49,10 @@ def forest(comparison: pd.DataFrame) -> Figure:
     rows = comparison.assign(
         dataset_place=comparison["dataset"].map({name: number for number, name in enumerate(datasets)}),
         model_place=comparison["model"].map(place),
-    ).sort_values(["dataset_place", "evaluation", "model_place"], ignore_index=True)
+    )
+    errors = "source" in rows
+    setting = ["section"] if errors else ["evaluation"]
+    rows = rows.sort_values(["dataset_place", *setting, "model_place"], kind="stable", ignore_index=True)
     figure = Figure(figsize=(style.WIDTH, 1.4 + 0.19 * len(rows)), layout="constrained")
     axis = figure.subplots()
     axis.set_ylim(len(rows) - 0.4, -0.6)
@@ -59,7 +62,8 @@ def forest(comparison: pd.DataFrame) -> Figure:
     axis.axvline(0, color="black", lw=0.8)
     for number, row in rows.iterrows():
         _interval(axis, row, int(str(number)))
-    axis.set_xlabel("Test accuracy, ours less published [percentage points]")
+    what = "error" if errors else "accuracy"
+    axis.set_xlabel(f"Test {what}, ours less published [percentage points]")
     handles = [
         Line2D([], [], ls="-", marker=look.marker, color=look.colour, mfc=_face(verdict), ms=4, label=look.label)
         for verdict, look in LOOKS.items()
@@ -72,6 +76,9 @@ def forest(comparison: pd.DataFrame) -> Figure:
 
 def _name(row: pd.Series) -> str:
     dataset, model = style.dataset_look(row["dataset"]).label, style.model_look(row["model"]).label
+    if "source" in row:
+        model = row["model"]
+        return f"{dataset}, {row['section']}, {model}, {row['source']}, {row['ours_n']} / {row['published_n']}"
     runs = f"{row['ours_n']} / {row['published_n']} seeds"
     return f"{dataset}, {style.scenario_label(row['evaluation'])}, {model}, {runs}"
 

@@ -12,7 +12,20 @@ from benchmark.cli import options
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.studies import Study
+
 FORMATS = ("table", "csv", "markdown")
+ERROR_HEADS = (
+    "dataset",
+    "training",
+    "model",
+    "ours",
+    "source",
+    "published",
+    "difference",
+    "95 % interval",
+    "verdict",
+)
 HEADS = ("dataset", "scenario", "model", "ours", "published", "difference", "95 % interval", "verdict")
 
 
@@ -40,23 +53,25 @@ def compare(
     differs: the interval excludes zero. agrees: it holds zero and lies within one published standard deviation.
     too few runs: it holds zero, but is too wide to say that; with about how many runs it would not be.
     """
-    from benchmark import comparison, published, sources
-    from benchmark.cli.options import NoRuns
     from benchmark.files import write_text
     from benchmark.plots.style import FORMATS as FIGURE_FORMATS
+    from benchmark.studies import STIR
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
         raise UnknownName("format", kind, FORMATS)
     if figure and figure.suffix.lstrip(".") not in FIGURE_FORMATS:
         raise UnknownName("format", figure.suffix.lstrip("."), FIGURE_FORMATS)
-    ours = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
-    theirs = published.runs()
-    table = comparison.compare(ours, theirs)
-    for line in comparison.unmet(ours, theirs):
+    study = options.asked_study(datasets)
+    if study is STIR:
+        table, missed = _stir(source, tracking_uri, models, datasets, evaluations)
+    else:
+        table, missed = _errors(study, source, tracking_uri, models, evaluations)
+    for line in missed:
         click.echo(f"not compared: {line}", err=True)
     if table.empty:
-        raise NoRuns("no run of ours meets a published cell at its learning rate, kernel size 7 and bicubic.")
+        condition = "at its learning rate, kernel size 7 and bicubic" if study is STIR else "under its protocol"
+        raise options.NoRuns(f"no run of ours meets a published cell {condition}.")
     text = _csv(table) if kind == "csv" else _text(table, markdown=kind == "markdown")
     click.echo(write_text(out, text) if out else text, nl=out is not None)
     if figure:
@@ -66,40 +81,68 @@ def compare(
         click.echo(save(forest(table), figure))
 
 
+def _stir(
+    source: str,
+    tracking_uri: str | None,
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    evaluations: tuple[str, ...],
+) -> tuple[pd.DataFrame, list[str]]:
+    from benchmark import comparison, published, sources
+
+    ours = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
+    theirs = published.runs()
+    return comparison.compare(ours, theirs), comparison.unmet(ours, theirs)
+
+
+def _errors(
+    study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], evaluations: tuple[str, ...]
+) -> tuple[pd.DataFrame, list[str]]:
+    from benchmark import comparison
+
+    ours = options.study_runs(study, source, tracking_uri, models, evaluations)
+    return comparison.compare_errors(study, ours), comparison.unmet_errors(study, ours)
+
+
 def _csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 def _text(table: pd.DataFrame, *, markdown: bool) -> str:
     from benchmark.comparison import VERDICTS
+    from benchmark.leaderboard import spread
     from benchmark.protocol import find_scenario
 
-    rows = [list(HEADS)]
+    errors = "source" in table
+    rows = [list(ERROR_HEADS if errors else HEADS)]
     for _, row in table.iterrows():
         known = row["low"] == row["low"]
         needed = f" (about {row['runs_needed']} would do)" if row["runs_needed"] is not None and not _na(row) else ""
+        setting = row["section"] if errors else find_scenario(int(row["evaluation"])).name
         rows.append(
             [
                 row["dataset"],
-                find_scenario(int(row["evaluation"])).name,
+                setting,
                 row["model"],
                 f"{row['ours_mean']:.2f} ({row['ours_n']})",
-                f"{row['published_mean']:.2f} ± {row['published_std']:.2f} ({row['published_n']})",
+                *([row["source"]] if errors else []),
+                spread(row["published_mean"], row["published_std"], row["published_n"]),
                 f"{row['difference']:+.2f}",
                 f"{row['low']:+.2f} to {row['high']:+.2f}" if known else "",
-                row["verdict"] + needed,
+                row["verdict"] + needed if row["published_std"] == row["published_std"] else "published without ±",
             ]
         )
     counts = ", ".join(f"{(table['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    what = "Test error in percent, number of realizations" if errors else "Test accuracy in percent, number of seeds"
     end = (
-        f"{len(table)} cells: {counts}. Test accuracy in percent, number of seeds in brackets, ± standard deviation. "
+        f"{len(table)} cell{'s' * (len(table) != 1)}: {counts}. {what} in brackets, ± standard deviation. "
         "Of cells that are truly equal one in twenty differs by chance."
     )
     if markdown:
-        rule = ["---"] * len(HEADS)
+        rule = ["---"] * len(rows[0])
         lines = [f"| {' | '.join(line)} |" for line in [rows[0], rule, *rows[1:]]]
     else:
-        widths = [max(len(line[column]) for line in rows) for column in range(len(HEADS))]
+        widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in rows]
     return "\n".join([*lines, "", end]) + "\n"
 

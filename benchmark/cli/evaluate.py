@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from benchmark.cli import options
 from siconvnet.errors import SiconvnetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from benchmark.studies import Study
+    from benchmark.tracking import Store
 
 
 @click.command()
@@ -33,15 +43,17 @@ def evaluate(
 ) -> None:
     """Measure finished runs: accuracy and consistency by object size, equivariance error, winning scales.
 
+    \b
+    benchmark evaluate                           STIR's runs
+    benchmark evaluate --dataset mnist-scale     the error by object size
+
     What is found is logged into the run itself; `benchmark plot` and `benchmark leaderboard` show it.
     """
-    import time
-
+    from benchmark import sources
     from benchmark.environment import find_device
-    from benchmark.evaluated import PARTS, done_parts, keep, load_model, read_predictions
-    from benchmark.evaluated import evaluate as measure
+    from benchmark.evaluated import PARTS
+    from benchmark.studies import STIR
     from benchmark.tracking import Store
-    from siconvnet.datasets import load_dataset
     from siconvnet.errors import UnknownName
 
     for part in parts:
@@ -50,9 +62,73 @@ def evaluate(
     wanted = parts or PARTS
     where = str(find_device(device))
     store = Store(tracking_uri)
+    study = options.asked_study(datasets)
+    if study is not STIR:
+        options.refuse_foreign(study, {"evaluation": evaluations})
+        runs = options.study_runs(study, sources.MLFLOW, tracking_uri, models)
+        _by_size(store, study, runs, wanted, force=force)
+        return
     runs = options.chosen(store.runs(), models, datasets, evaluations)
     # A data file is known in the store by its content's key; only who names it can say where it is.
     places = {options.dataset_key(name): name for name in datasets}
+    _stir(store, runs, places, wanted, where, published_input_range=published_input_range, force=force)
+
+
+def _by_size(store: Store, study: Study, runs: pd.DataFrame, wanted: tuple[str, ...], *, force: bool) -> None:
+    """Runs of a study whose images lie in no scenario: from their stored predictions alone."""
+    from benchmark.evaluated import by_size, done_parts, keep, read_predictions
+    from benchmark.study_runs import spec_of
+    from siconvnet.errors import InvalidArgument
+
+    if "generalization" not in wanted:
+        raise InvalidArgument(
+            f"{', '.join(wanted)}: not measured on {study.title}, whose images do not say where an object is; "
+            "only --part generalization is."
+        )
+    failed = 0
+    for run in runs.to_dict("records"):
+        spec = spec_of(study, run)
+        name = f"{spec.name} on {spec.dataset}"
+        if not force and "generalization" in done_parts(store, run["run_id"]):
+            click.echo(f"{name}: evaluated before (--force repeats it)")
+            continue
+        try:
+            found = by_size(read_predictions(store, run["run_id"]))
+            keep(store, run["run_id"], found, ["generalization"])
+        except SiconvnetError as error:
+            failed += 1
+            click.echo(f"{name}: failed: {error}", err=True)
+            continue
+        figures = ", ".join(_sized(key, value) for key, value in found.scalars.items())
+        click.echo(f"{name}: test error {run['test_err']:.2f} %{': ' if figures else ''}{figures}")
+        for part, reason in found.reasons.items():
+            click.echo(f"  no {part}: {reason}")
+    if failed:
+        raise SiconvnetError(f"{failed} of {len(runs)} runs could not be evaluated.")
+
+
+def _sized(metric: str, value: float) -> str:
+    """`err_8_14` as `8-14 pixels 4.31`."""
+    _, first, last = metric.split("_")
+    return f"{first}-{last} pixels {value:.2f}"
+
+
+def _stir(
+    store: Store,
+    runs: pd.DataFrame,
+    places: Mapping[str, str],
+    wanted: tuple[str, ...],
+    where: str,
+    *,
+    published_input_range: bool,
+    force: bool,
+) -> None:
+    import time
+
+    from benchmark.evaluated import done_parts, keep, load_model, read_predictions
+    from benchmark.evaluated import evaluate as measure
+    from siconvnet.datasets import load_dataset
+
     loaded, failed = {}, 0
     for run in runs.sort_values(["dataset", "model", "evaluation", "seed"]).to_dict("records"):
         name = f"{run['model']} {run['dataset']} {run['evaluation']} seed {run['seed']}"

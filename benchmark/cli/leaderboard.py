@@ -10,9 +10,12 @@ import click
 from benchmark.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from benchmark.leaderboard import Cell
+    from benchmark.studies import Study
 
 FORMATS = ("table", "csv", "markdown")
 
@@ -23,9 +26,12 @@ FORMATS = ("table", "csv", "markdown")
 @options.datasets
 @options.evaluations
 @options.models
-@click.option("--metric", default="test_acc", show_default=True, help="test_acc, best_acc, avg_time or run_time.")
-@click.option("--kernel-size", type=int, default=7, show_default=True)
-@click.option("--interpolation", default="bicubic", show_default=True)
+@click.option(
+    "--metric",
+    help="test_acc, test_err, best_acc, avg_time or run_time.  [default: as published: STIR test_acc, others test_err]",
+)
+@click.option("--kernel-size", type=int, help="STIR.  [default: 7]")
+@click.option("--interpolation", help="STIR.  [default: bicubic]")
 @click.option("--format", "kind", default="table", show_default=True, help="table, csv or markdown.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a file instead.")
 def leaderboard(
@@ -34,28 +40,74 @@ def leaderboard(
     datasets: tuple[str, ...],
     evaluations: tuple[str, ...],
     models: tuple[str, ...],
-    metric: str,
-    kernel_size: int,
-    interpolation: str,
+    metric: str | None,
+    kernel_size: int | None,
+    interpolation: str | None,
     kind: str,
     out: Path | None,
 ) -> None:
     """Rank the methods by mean over seeds, one table a dataset and scenario.
 
+    \b
+    benchmark leaderboard --dataset emoji --source published
+    benchmark leaderboard --dataset mnist-scale
+
     Of several learning rates the one with the best validation over seeds 1 to 5 counts. The same runs give the
-    same bytes.
+    same bytes. Of another study than STIR the table is of test errors over realizations, beside the published ones.
     """
-    from benchmark import leaderboard as board
-    from benchmark import published, sources
     from benchmark.files import write_text
-    from benchmark.selection import selected
+    from benchmark.studies import STIR
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
         raise UnknownName("format", kind, FORMATS)
+    study = options.asked_study(datasets)
+    if study is STIR:
+        asked = (datasets, evaluations, models)
+        text = _stir(source, tracking_uri, *asked, metric or "test_acc", kernel_size, interpolation, kind)
+    else:
+        given = {"evaluation": evaluations, "kernel_size": kernel_size, "interpolation": interpolation}
+        options.refuse_foreign(study, given)
+        text = _errors(study, source, tracking_uri, models, metric or "test_err", kind)
+    click.echo(write_text(out, text) if out else text, nl=out is not None)
+
+
+def _errors(
+    study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], metric: str, kind: str
+) -> str:
+    from benchmark import errorboard as board
+    from benchmark.leaderboard import to_csv
+
+    board.find_metric(metric)
+    runs = options.study_runs(study, source, tracking_uri, models)
+    table = board.board(study, runs, metric=metric, models=models)
+    if kind == "csv":
+        return to_csv(table)
+    if kind == "markdown":
+        return board.to_markdown(study, table, metric)
+    return _plain(board.sections(study, table, metric), board.legend(study, table, metric))
+
+
+def _stir(
+    source: str,
+    tracking_uri: str | None,
+    datasets: tuple[str, ...],
+    evaluations: tuple[str, ...],
+    models: tuple[str, ...],
+    metric: str,
+    kernel_size: int | None,
+    interpolation: str | None,
+    kind: str,
+) -> str:
+    from benchmark import leaderboard as board
+    from benchmark import published, sources
+    from benchmark.protocol import PAPER
+    from benchmark.selection import selected
+
     board.find_metric(metric)
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
-    chosen = options.chosen(selected(runs, kernel_size, interpolation), (), (), ())
+    size, kind_of = kernel_size or PAPER.kernel_size, interpolation or PAPER.interpolation
+    chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
     table = board.leaderboard(
         chosen,
         metric=metric,
@@ -65,12 +117,10 @@ def leaderboard(
         reasons=_reasons(source, tracking_uri),
     )
     if kind == "csv":
-        text = board.to_csv(table)
-    elif kind == "markdown":
-        text = board.to_markdown(table, metric)
-    else:
-        text = _plain(table, metric)
-    click.echo(write_text(out, text) if out else text, nl=out is not None)
+        return board.to_csv(table)
+    if kind == "markdown":
+        return board.to_markdown(table, metric)
+    return _plain(board.sections(table, metric), board.legend(table, metric))
 
 
 def _grid(runs: pd.DataFrame, models: tuple[str, ...]) -> list[Cell]:
@@ -94,19 +144,19 @@ def _reasons(source: str, tracking_uri: str | None) -> dict[Cell, str]:
     return failures(Store(tracking_uri))
 
 
-def _plain(table: pd.DataFrame, metric: str) -> str:
+def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:
     """Columns set with spaces, for a terminal or a pipe."""
-    from benchmark.leaderboard import legend, sections
+    from benchmark.leaderboard import WORDS
 
     parts = []
-    for title, rows in sections(table, metric):
+    for title, rows in sections:
         widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
         lines = [
             "  ".join(
-                cell.ljust(width) if column == 1 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+                cell.ljust(width) if head in WORDS else cell.rjust(width)
+                for head, cell, width in zip(rows[0], line, widths, strict=True)
             ).rstrip()
             for line in rows
         ]
         parts.append("\n".join([title.removeprefix("### "), *lines]))
-    return "\n\n".join([*parts, legend(table, metric)]) + "\n"
+    return "\n\n".join([*parts, legend]) + "\n"

@@ -9,7 +9,11 @@ import click
 from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
+
+    from benchmark.studies import Study
 
 tracking_uri = click.option(
     "--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]"
@@ -57,6 +61,60 @@ def chosen(
         if wanted:
             runs = runs[runs[column].isin(wanted)]
     if runs.empty:
+        others = "" if datasets else " Other studies than STIR are asked for by name, as in --dataset mnist-scale."
+        raise NoRuns(f"no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.{others}")
+    return runs
+
+
+def asked_study(datasets: tuple[str, ...]) -> Study:
+    """The study that the datasets asked for are of; STIR if none is asked for.
+
+    Raises:
+        InvalidArgument: they are of several.
+    """
+    from benchmark.studies import STIR, study_of
+    from siconvnet.errors import InvalidArgument
+
+    found = {study_of(name).name: name for name in datasets}
+    if len(found) > 1:
+        raise InvalidArgument(f"{' and '.join(found.values())} are of different studies; ask for one at a time.")
+    return study_of(next(iter(found.values()))) if found else STIR
+
+
+def refuse_foreign(study: Study, given: Mapping[str, object]) -> None:
+    """Refuse options of another study.
+
+    Args:
+        given: field of a `RunSpec` -> the option's value; None or empty where it was not given.
+    """
+    from siconvnet.errors import InvalidArgument
+
+    for field, value in given.items():
+        if value not in (None, ()) and field not in study.fields:
+            raise InvalidArgument(f"--{field.replace('_', '-')} does not apply to {study.title}; leave it out.")
+
+
+def study_runs(
+    study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], evaluations: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """The runs of a study other than STIR, from MLflow or a CSV file, of these models; none from "published".
+
+    Raises:
+        InvalidArgument: an evaluation was asked for.
+        UnknownName: a model of no such name.
+        NoRuns: there is none.
+    """
+    from benchmark import sources
+    from siconvnet.errors import UnknownName
+
+    refuse_foreign(study, {"evaluation": evaluations})
+    for name in models:
+        if name not in (known := study.list_models()):
+            raise UnknownName("model", name, known)
+    runs = sources.load_study_runs(study, source, tracking_uri=tracking_uri)
+    if models:
+        runs = runs[runs["model"].isin(models)].reset_index(drop=True)
+    if runs.empty and source != sources.PUBLISHED:
         raise NoRuns("no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.")
     return runs
 

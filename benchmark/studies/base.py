@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.evaluation import Predictions
+    from benchmark.published import PublishedError
     from benchmark.spec import RunSpec
     from benchmark.training import Batches
 
@@ -163,6 +164,34 @@ class Study:
     def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
         """The figures of a test, by the names that they are logged under; `test_acc` among them, in percent."""
         raise NotImplementedError
+
+    def section(self, spec: RunSpec) -> str:
+        """Which table of a leaderboard the run belongs in; methods are ranked within it."""
+        return ""
+
+    def entry(self, spec: RunSpec) -> str:
+        """What a row of that table is called. Runs of one section, entry and length are repetitions of each other."""
+        return spec.model
+
+    def published(self, spec: RunSpec) -> tuple[PublishedError, ...]:
+        """The errors that were published for the run's entry."""
+        from benchmark import published
+
+        return tuple(
+            error
+            for error in published.all_errors(self.name)
+            if error.model == spec.model and all(getattr(spec, name) == value for name, value in error.settings)
+        )
+
+    def published_specs(self) -> list[RunSpec]:
+        """A run of each entry that errors were published for."""
+        from benchmark import published
+        from benchmark.spec import RunSpec
+
+        errors = published.all_errors(self.name)
+        stated: list[dict[str, Any]] = [{"model": error.model, **dict(error.settings)} for error in errors]
+        found = [RunSpec(dataset=self.name, **values) for values in stated]
+        return list(dict.fromkeys(found))
 
     def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
         """A run's final figures beside the published ones."""

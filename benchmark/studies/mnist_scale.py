@@ -95,8 +95,11 @@ class MnistScale(Study):
     def tag(self, spec: RunSpec) -> str:
         return f"r{spec.realization}{'+' if spec.augment else ''}"
 
+    def section(self, spec: RunSpec) -> str:
+        return "augmented" if spec.augment else "plain"
+
     def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
-        return (self.name, "augmented" if spec.augment else "plain")
+        return (self.name, self.section(spec))
 
     def open(self, spec: RunSpec, device: torch.device) -> Task:
         return MnistScaleTask(spec, device)
@@ -112,7 +115,7 @@ class MnistScale(Study):
     def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
         from benchmark import published
 
-        found = published.errors(self.name, spec.model, bool(spec.augment))
+        found = self.published(spec)
         shown = tuple(f"{f.mean:.2f}" + ("" if f.std is None else f" ± {f.std:.2f}") + " %" for f in found)
         row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
         reason = "; ".join(spec.deviations)

@@ -19,6 +19,7 @@ from benchmark.execution import execute
 from benchmark.frames import RUN_COLUMNS
 from benchmark.ingestion import ingest
 from benchmark.spec import RunSpec
+from benchmark.studies import STIR
 from benchmark.tracking import LiveRun, Store, TrackingError, experiment_name, resolve_uri, shown
 from benchmark.training import TrainingError
 from siconvnet.errors import InvalidArgument
@@ -147,7 +148,7 @@ def test_records_are_logged_once_and_removed(result: Result, store: Store, tmp_p
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_acc"] == result.metrics["test_acc"]
     assert len(store.client.get_metric_history(first[0].run_id, "train_loss")) == 2
-    assert len(list(store._finished())) == 1
+    assert len(list(store.runs_of(STIR))) == 1
 
 
 def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, empty_store: Path) -> None:
@@ -165,7 +166,7 @@ def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, em
         else:
             records.write(result, tmp_path / "records")
             list(ingest(tmp_path / "records", store))
-        run = next(store._finished())
+        run = next(store.runs_of(STIR))
         names = sorted(file.path for file in store.client.list_artifacts(run.info.run_id))
         runs.append((run.data.params, run.data.metrics, run.data.tags, run.info.start_time, run.info.end_time, names))
     assert runs[0] == runs[1]
@@ -177,7 +178,7 @@ def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_pat
     records.write(result, tmp_path / "records")
     (outcome,) = ingest(tmp_path / "records", store)
     assert outcome.run_id not in (None, half)
-    assert [run.info.run_id for run in store._finished()] == [outcome.run_id]
+    assert [run.info.run_id for run in store.runs_of(STIR)] == [outcome.run_id]
     assert store.client.get_run(half).info.lifecycle_stage == "deleted"
 
 
@@ -195,7 +196,7 @@ def test_two_ingests_at_a_time_log_each_record_once(
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(output.count(": finished, run ") for output in outputs) == 6
-    assert len(list(store._finished())) == 6
+    assert len(list(store.runs_of(STIR))) == 6
     assert records.find(root) == []
 
 
