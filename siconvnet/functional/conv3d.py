@@ -62,14 +62,14 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     outputs = spectral.unscaled_axes(height, width, k, x)
     kernels = spectral.kernel_spectrum(weight.transpose(1, 2).flatten(1, 2), *outputs)
     nonzero = (x != 0).any(1)
-    covered = _covers_something(nonzero, k)
+    covered, rectangles = _covers_something(nonzero, k), _rectangles(nonzero)
     # The spectra of the k scales that one response sees. Every scale is written twice, k slots apart, over the one
     # that nothing sees any more; so the k slots from depth % k on always hold a window in order.
     spectra = torch.zeros(height, width // 2 + 1, batch, 2 * k, channels, dtype=kernels.dtype, device=x.device)
     best = x.new_full((batch * out_channels,), -torch.inf)
     position = torch.zeros_like(best, dtype=torch.long)
     for scale in range(scales):
-        spectra[:, :, :, scale % k :: k] = _spectrum(x[:, :, scale], nonzero[:, scale], k).unsqueeze(-2)
+        spectra[:, :, :, scale % k :: k] = _spectrum(x[:, :, scale], rectangles[scale], k).unsqueeze(-2)
         depth = scale - k + 1
         if depth < 0:
             continue
@@ -83,13 +83,22 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return best.view(batch, -1), position.view(batch, -1)
 
 
-def _spectrum(image: Tensor, nonzero: Tensor, kernel_size: int) -> Tensor:
+def _rectangles(nonzero: Tensor) -> list[tuple[int, int, int, int]]:
+    """Top, bottom, left and right of what is not empty in all images, for each scale of ``[B, S, H, W]``; where all is
+    empty, bottom is not below top. Found for all scales together, as a GPU is waited for each time."""
+    used, edges = nonzero.any(0), []
+    for along in (used.any(2), used.any(1)):
+        places = torch.arange(along.shape[1], device=along.device)
+        edges += [torch.where(along, places, len(places)).amin(1), torch.where(along, places + 1, 0).amax(1)]
+    return [(top, bottom, left, right) for top, bottom, left, right in torch.stack(edges, 1).tolist()]
+
+
+def _spectrum(image: Tensor, rectangle: tuple[int, int, int, int], kernel_size: int) -> Tensor:
     """``[B, C, H, W] -> [Fy, Fx, B, C]``, transforming the rectangle that is not empty in all images."""
     batch, channels, height, width = image.shape
-    rows, columns = (nonzero.any(0).any(dim).nonzero()[:, 0] for dim in (1, 0))
-    if len(rows) == 0:
+    top, bottom, left, right = rectangle
+    if bottom <= top:
         return torch.zeros(1, dtype=spectral.complex_dtype(image), device=image.device)
-    (top, bottom), (left, right) = ((int(used[0]), int(used[-1]) + 1) for used in (rows, columns))
     shared = (kernel_size, kernel_size, "nearest", 1, spectral.complex_dtype(image), image.device)
     axes = (
         spectral.axis(height, False, Span(0, bottom - top, top), *shared),

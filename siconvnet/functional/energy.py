@@ -21,8 +21,14 @@ def scale_energies(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) 
     columns = _sums(geometry, 1, x.dtype, x.device)
     boxes = torch.einsum("bchw,sjw->bsjch", x, columns)
     boxes = torch.einsum("sih,bsjch->bscij", rows, boxes)
+    return torch.einsum("bscij,ocij->bos", boxes, weight) + bias[:, None] * _counts(geometry, bias.dtype, bias.device)
+
+
+@cached_constant
+def _counts(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """How many outputs each scale has: ``[S]``."""
     counts = [rows.count * columns.count for rows, columns in map(geometry.spans, range(geometry.num_scales))]
-    return torch.einsum("bscij,ocij->bos", boxes, weight) + bias[:, None] * torch.tensor(counts).to(bias)
+    return torch.tensor(counts).to(device, dtype)
 
 
 @cached_constant

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from siconvnet.functional.constants import cached_constant
+
 # The outer product of the binomial coefficients of order 4, normalised: a 5-tap Gaussian of variance 1.
 _BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
@@ -17,11 +19,16 @@ def pyramid_down(x: Tensor) -> Tensor:
     Equals `kornia.geometry.pyrdown`.
     """
     channels, height, width = x.shape[1:]
-    taps = torch.tensor(_BINOMIAL, dtype=x.dtype, device=x.device) / 16
+    taps = _taps(x.dtype, x.device)
     padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
     blurred = F.conv2d(padded, taps.view(1, 1, 1, 5).expand(channels, -1, -1, -1), groups=channels)
     blurred = F.conv2d(blurred, taps.view(1, 1, 5, 1).expand(channels, -1, -1, -1), groups=channels)
     return F.interpolate(blurred, size=(height // 2, width // 2), mode="bilinear", align_corners=False)
+
+
+@cached_constant
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(_BINOMIAL, dtype=dtype, device=device) / 16
 
 
 def gaussian_pyramid(x: Tensor, levels: int) -> list[Tensor]:

@@ -143,8 +143,8 @@ class _ScaleConvPool(torch.autograd.Function):
         # Where zero padding won there is nothing to learn, not even a bias.
         gradient = gradient * (scale < geometry.depth(x.device))
         grad_bias = gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        if sparse.is_sparse(gradient):
-            grads = sparse.gradients(gradient, scale, x, weight, geometry, ctx.needs_input_grad[:2])
+        if (slots := sparse.most_places(gradient)) is not None:
+            grads = sparse.gradients(gradient, slots, scale, x, weight, geometry, ctx.needs_input_grad[:2])
         else:
             grads = correlation.gradients(
                 _won_by_scale(gradient, winner, geometry), x, weight, geometry, ctx.needs_input_grad[:2]
@@ -155,13 +155,23 @@ class _ScaleConvPool(torch.autograd.Function):
 def _won_by_scale(gradient: Tensor, winner: Tensor, geometry: Geometry) -> Iterator[ScaleGradient]:
     """Split the gradient of the pooled output by the scale that won."""
     pixels_first = gradient.permute(2, 3, 0, 1).flatten(2)
-    flat = winner.permute(2, 3, 0, 1).flatten(2) if winner.ndim == 4 else winner.flatten()
+    if winner.ndim == 2:
+        for scale, which in _maps_by_scale(winner, geometry):
+            yield scale, pixels_first[geometry.inside(scale)][..., which], which
+        return
+    flat = winner.permute(2, 3, 0, 1).flatten(2)
     for scale in range(geometry.num_scales):
-        maps = pixels_first[geometry.inside(scale)]
-        if winner.ndim == 4:
-            yield scale, maps * (flat[geometry.inside(scale)] == scale), None
-        elif len(which := (flat == scale).nonzero()[:, 0]):
-            yield scale, maps[..., which], which
+        inside = geometry.inside(scale)
+        yield scale, pixels_first[inside] * (flat[inside] == scale), None
+
+
+def _maps_by_scale(winner: Tensor, geometry: Geometry) -> list[tuple[int, Tensor]]:
+    """Each scale that won any of the B * C' maps, and which; found for all scales together, as a GPU is waited for."""
+    flat = winner.flatten()
+    scales = torch.arange(geometry.num_scales, device=flat.device)
+    counts = (flat == scales[:, None]).sum(1).tolist()
+    parts = flat.argsort(stable=True).split(counts)
+    return [(scale, which) for scale, which in enumerate(parts) if len(which)]
 
 
 def _pixel_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -206,8 +216,7 @@ def _energy_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) ->
     winner = plain.first_argmax(scale_energies(x, weight, bias, geometry), 2).to(torch.int16)
     correlate = Correlation(x, weight, geometry)
     best = x.new_zeros(*geometry.frame, winner.numel())
-    for scale in winner.unique().tolist():
-        maps = (winner.flatten() == scale).nonzero()[:, 0]
+    for scale, maps in _maps_by_scale(winner, geometry):
         best[(*geometry.inside(scale), maps)] = correlate.responses(scale, maps) + bias[maps % len(bias)]
     return _channels_first(best, x).contiguous(), winner
 

@@ -15,18 +15,27 @@ from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
 
 
-def is_sparse(gradient: Tensor) -> bool:
-    """Whether no image of ``[B, C', H', W']`` has more than two nonzeros a channel."""
-    return int(gradient.flatten(1).count_nonzero(1).max()) <= 2 * gradient.shape[1]
+def most_places(gradient: Tensor) -> int | None:
+    """How many nonzeros the image with the most has in ``[B, C', H', W']``; None if they are more than two a channel,
+    which is not sparse."""
+    most = int(gradient.flatten(1).count_nonzero(1).max())
+    return most if most <= 2 * gradient.shape[1] else None
 
 
 def gradients(
-    gradient: Tensor, scale: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]
+    gradient: Tensor,
+    slots: int,
+    scale: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    geometry: Geometry,
+    wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of input and weight.
 
     Args:
         gradient: ``[B, C', H', W']`` of the pooled output, zero where padding won.
+        slots: its `most_places`.
         scale: the scale that won, ``[B, C', H', W']`` or ``[B, C', 1, 1]``.
     """
     batch, channels, height, width = x.shape
@@ -38,8 +47,7 @@ def gradients(
     scale = scale.expand(gradient.shape)[image, channel, row, column].long()
 
     # nonzero() goes image by image; give every image as many slots as the fullest one needs, the rest with value 0.
-    counts = torch.bincount(image, minlength=batch)
-    slots = int(counts.max())
+    counts = gradient.flatten(1).count_nonzero(1)
     slot = image * slots + torch.arange(len(image), device=x.device) - (counts.cumsum(0) - counts)[image]
 
     def by_image(places: Tensor) -> Tensor:

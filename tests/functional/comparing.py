@@ -55,7 +55,7 @@ def assert_same(
 def dense(value: Tensor) -> Tensor:
     """A gradient that is nowhere zero."""
     # Of one sign: sums that cancel would compare rounding errors.
-    return 1 + torch.cos(torch.arange(value.numel(), dtype=value.dtype)).view_as(value) / 2
+    return 1 + torch.cos(torch.arange(value.numel(), dtype=value.dtype, device=value.device)).view_as(value) / 2
 
 
 def sparse(value: Tensor) -> Tensor:
