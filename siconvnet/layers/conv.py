@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from siconvnet import functional
-from siconvnet.errors import InvalidArgument
+from siconvnet.layers.checks import check_images, check_size
 
 
 class Conv2d(nn.Conv2d):
@@ -23,7 +23,7 @@ class Conv2d(nn.Conv2d):
         bias: whether to add a learned bias.
 
     Raises:
-        InvalidArgument: the input is smaller than the kernel.
+        InvalidArgument: another shape or precision of the input, or one that is smaller than the kernel.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Conv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, padding=padding, groups=groups, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        side, pad = self.kernel_size[0], int(self.padding[0])
-        if min(x.shape[-2:]) + 2 * pad < side:
-            raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")
+        pad = int(self.padding[0])
+        check_images(x, self.in_channels, self.weight)
+        check_size(x, self.kernel_size[0], pad)
         return functional.conv2d(x, self.weight, self.bias, padding=pad, groups=self.groups)

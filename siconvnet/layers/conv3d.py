@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
+from siconvnet.layers.checks import check_precision
 
 
 class Conv3dMax(nn.Conv3d):
@@ -19,7 +20,7 @@ class Conv3dMax(nn.Conv3d):
         kernel_size: k, along scale and both image axes.
 
     Raises:
-        InvalidArgument: fewer scales or pixels than k.
+        InvalidArgument: another shape or precision of the input, or fewer scales or pixels than k.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
@@ -27,9 +28,11 @@ class Conv3dMax(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         k = self.kernel_size[0]
-        if x.ndim != 5 or min(x.shape[2:]) < k:
+        if x.ndim != 5 or x.shape[1] != self.in_channels or min(x.shape[2:]) < k:
             raise InvalidArgument(
-                f"expected an input [B, C, S, H, W] with at least {k} scales and pixels: {list(x.shape)}."
+                f"expected an input [B, {self.in_channels}, S, H, W] with at least {k} scales and pixels: "
+                f"{list(x.shape)}."
             )
+        check_precision(x, self.weight)
         assert self.bias is not None
         return functional.conv3d_max(x, self.weight, self.bias)

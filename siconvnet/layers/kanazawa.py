@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
+from siconvnet.layers.checks import check_images, check_size
 
 
 class KanazawaConv2d(nn.Conv2d):
@@ -21,16 +24,26 @@ class KanazawaConv2d(nn.Conv2d):
         scales: the factors.
 
     Raises:
-        InvalidArgument: no factor, or one that is not positive.
+        InvalidArgument: no factor, or one that is not a positive number; another shape or precision of the input, or
+            one of which a factor leaves nothing.
 
     Source: Kanazawa et al. 2014 (arXiv 1412.5104), as implemented for STIR.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, scales: list[float]):
         super().__init__(in_channels, out_channels, kernel_size)
-        if not scales or min(scales) <= 0:
+        if not scales or not all(0 < scale < math.inf for scale in scales):
             raise InvalidArgument(f"scales are {scales}: at least one positive factor is needed.")
         self.scales = tuple(scales)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels, self.weight)
+        check_size(x, self.kernel_size[0])
+        side = min(x.shape[-2:])
+        responses = side - self.kernel_size[0] + 1
+        for scale in self.scales:
+            if int(side * scale) < 1 or int(responses / scale) < 1:
+                raise InvalidArgument(
+                    f"an input of {tuple(x.shape[-2:])} pixels is too small to be rescaled by {scale:g} and convolved."
+                )
         return functional.rescaled_input_conv2d(x, self.weight, self.bias, self.scales)

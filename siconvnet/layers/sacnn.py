@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import plain
+from siconvnet.layers.checks import check_images
 from siconvnet.names import INTERPOLATIONS
 
 SELECTIONS = ("max", "attention")
@@ -128,8 +129,7 @@ class SacnnConv2d(nn.Module):
         return plain.first_argmax(scores, 2) % len(self.factors)
 
     def _responses(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.weight.shape[2]:
-            raise InvalidArgument(f"expected an input [B, {self.weight.shape[2]}, H, W], got {list(x.shape)}.")
+        check_images(x, self.weight.shape[2], self.weight)
         return candidate_responses(x, self.weight, self.bias, self.factors, self.interp_mode)
 
     def extra_repr(self) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import plain
+from siconvnet.layers.checks import check_images
 from siconvnet.names import INTERPOLATIONS, POOL_MODES
 
 
@@ -37,7 +38,8 @@ class SiConv2d(nn.Module):
     Shapes of the parameters: ``weight [C', C, k, k]``, ``bias [C']``; both start uniform in +-1/sqrt(C k^2).
 
     Raises:
-        InvalidArgument: an even kernel, a number below 1, or an input that the largest kernel does not fit into.
+        InvalidArgument: an even kernel, a number below 1, another shape or precision of the input, or one that the
+            largest kernel does not fit into.
         UnknownName: another interpolation.
 
     Source: Altstidl et al. 2022 (arXiv 2211.10288), section 3.1.
@@ -75,7 +77,7 @@ class SiConv2d(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check_input(x)
+        check_images(x, self.in_channels, self.weight)
         return functional.scale_conv2d(
             x,
             self.weight,
@@ -85,10 +87,6 @@ class SiConv2d(nn.Module):
             padding=self.padding,
             stride=self.stride,
         )
-
-    def _check_input(self, x: Tensor) -> None:
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise InvalidArgument(f"expected an input [B, {self.in_channels}, H, W], got {list(x.shape)}.")
 
     def extra_repr(self) -> str:
         return (
@@ -160,7 +158,7 @@ class SiConvPool2d(SiConv2d):
         return self._pooled(x)[1].long()
 
     def _pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self._check_input(x)
+        check_images(x, self.in_channels, self.weight)
         return functional.scale_conv_pool2d(
             x,
             self.weight,

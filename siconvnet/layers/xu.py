@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
+from siconvnet.layers.checks import check_images
 
 
 def column_kernel(weight: Tensor, size: int, max_size: int) -> Tensor:
@@ -56,7 +57,8 @@ class XuConv2d(nn.Conv2d):
         initial: the input is an image shared by all columns; otherwise it comes in columns, ``[B, S C, H, W]``.
 
     Raises:
-        InvalidArgument: the trained kernel is larger than the largest column.
+        InvalidArgument: the trained kernel is larger than the largest column, or another shape or precision of the
+            input.
 
     Source: Xu et al. 2014 (arXiv 1411.6369), as implemented for STIR.
     """
@@ -79,6 +81,7 @@ class XuConv2d(nn.Conv2d):
         self.initial = initial
 
     def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels * (1 if self.initial else len(self.kernel_sizes)), self.weight)
         largest = max(self.kernel_sizes)
         kernels = [column_kernel(self.weight, size, largest) for size in self.kernel_sizes]
         if functional.plain_requested():

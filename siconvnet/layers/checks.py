@@ -1,0 +1,44 @@
+"""What every layer asks of its input, said in one line where it is not so."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from siconvnet.errors import InvalidArgument
+
+
+def check_images(x: Tensor, channels: int, weight: Tensor) -> None:
+    """Refuse an input that is not ``[B, channels, H, W]``, or of another precision than the layer's weights.
+
+    Autocast brings input and weights to one precision itself, so that inside it any will do.
+
+    Raises:
+        InvalidArgument: the message says what was given and what is expected.
+    """
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise InvalidArgument(f"expected an input [B, {channels}, H, W], got {list(x.shape)}.")
+    check_precision(x, weight)
+
+
+def check_precision(x: Tensor, weight: Tensor) -> None:
+    """Refuse an input of another precision than the weights, outside of autocast.
+
+    Raises:
+        InvalidArgument: they differ.
+    """
+    device = x.device.type
+    if x.dtype != weight.dtype and not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        raise InvalidArgument(
+            f"the input is {x.dtype} and the layer {weight.dtype}; convert one of them, as by x.to({weight.dtype})."
+        )
+
+
+def check_size(x: Tensor, side: int, padding: int = 0) -> None:
+    """Refuse an input ``[..., H, W]`` that a kernel of `side` pixels does not fit into.
+
+    Raises:
+        InvalidArgument: it does not fit.
+    """
+    if min(x.shape[-2:]) + 2 * padding < side:
+        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")

@@ -1,0 +1,86 @@
+"""What layers say of an input that they cannot take: one line, the same for the fast and the plain way."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from siconvnet import functional
+from siconvnet.errors import InvalidArgument
+from siconvnet.layers import Conv2d, Conv3dMax, KanazawaConv2d, SacnnConv2d, SiConv2d, SiConvPool2d, XuConv2d
+
+LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
+    "Conv2d": (Conv2d(2, 3, 5), [1, 2, 12, 12]),
+    "Conv3dMax": (Conv3dMax(2, 3, 3), [1, 2, 4, 12, 12]),
+    "KanazawaConv2d": (KanazawaConv2d(2, 3, 5, [0.63, 1.0, 1.26]), [1, 2, 12, 12]),
+    "SacnnConv2d": (SacnnConv2d(2, 3, 5, (1.0, 2.0)), [1, 2, 12, 12]),
+    "SiConv2d": (SiConv2d(2, 3, 4, 5), [1, 2, 12, 12]),
+    "SiConvPool2d": (SiConvPool2d(2, 3, 4, 5), [1, 2, 12, 12]),
+    "XuConv2d": (XuConv2d(2, 3, 3, [3, 5]), [1, 4, 12, 12]),
+}
+
+
+@pytest.fixture(params=["fast", "plain"])
+def way(request):
+    if request.param == "fast":
+        yield
+    else:
+        with functional.plain_math():
+            yield
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_right_input_is_taken(way, name):
+    """The negative control of all below."""
+    layer, shape = LAYERS[name]
+    assert layer(torch.rand(shape)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_image_without_its_batch(way, name):
+    layer, shape = LAYERS[name]
+    with pytest.raises(InvalidArgument, match=rf"expected an input \[B, {shape[1]}, .*{re.escape(str(shape[1:]))}"):
+        layer(torch.rand(shape[1:]))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_other_channels(way, name):
+    layer, shape = LAYERS[name]
+    with pytest.raises(InvalidArgument, match=rf"expected an input \[B, {shape[1]}, "):
+        layer(torch.rand(shape[0], shape[1] + 1, *shape[2:]))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_precision(way, name):
+    layer, shape = LAYERS[name]
+    with pytest.raises(InvalidArgument, match=r"the input is torch.float64 and the layer torch.float32; convert one"):
+        layer(torch.rand(shape, dtype=torch.float64))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.rand(shape, dtype=torch.bfloat16)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["Conv2d", "KanazawaConv2d", "SiConv2d", "SiConvPool2d"])
+def test_an_input_smaller_than_the_kernel(way, name):
+    layer, _ = LAYERS[name]
+    with pytest.raises(
+        InvalidArgument, match=r"an input of \(4, 12\) pixels is smaller than the (largest )?kernel|5x5"
+    ):
+        layer(torch.rand(1, 2, 4, 12))
+
+
+@pytest.mark.parametrize("scale", [0.1, 8.0])
+def test_an_input_of_which_a_factor_leaves_nothing(way, scale):
+    layer = KanazawaConv2d(1, 2, 3, [1.0, scale])
+    with pytest.raises(InvalidArgument, match=rf"\(9, 20\) pixels is too small to be rescaled by {scale:g}"):
+        layer(torch.rand(1, 1, 9, 20))
+    assert layer(torch.rand(1, 1, 20, 20)).shape == (1, 2, 18, 18)
+
+
+@pytest.mark.parametrize("scales", [[], [0.0], [1.0, -1.0], [math.nan], [1.0, math.inf]])
+def test_factors_that_are_none(scales):
+    with pytest.raises(InvalidArgument, match="at least one positive factor is needed"):
+        KanazawaConv2d(1, 2, 3, scales)
