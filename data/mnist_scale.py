@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,12 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from siconvnet.datasets.catalog import data_dir
-from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization, load_mnist_scale, mnist_scale_path
+from siconvnet.datasets.mnist_scale import (
+    NUM_REALIZATIONS,
+    SPLIT_SIZES,
+    check_realization,
+    load_mnist_scale,
+    mnist_scale_path,
+)
 from siconvnet.errors import DatasetError
 
 from .files import exclusive, save_arrays
 from .mnist_digits import read_idx
-from .verification import checksum
+from .verification import Report, checksum, compare
 
 CENTRE = 14.5
 """Fixed point of the scaling, in pixels of a 28 x 28 image: half a pixel off the middle, as published."""
@@ -92,6 +99,8 @@ CHECKSUMS: tuple[dict[str, str], ...] = (
 """Of the arrays of each realization whose PNG files have the published MD5; see `verification.checksum`."""
 
 # SHA-256 of the bytes of each IDX file behind its header.
+FILE_NAME = re.compile(rf"mnist_scale_([0-{NUM_REALIZATIONS - 1}])\.npz")
+
 IDX_FILES = {
     "train-images-idx3-ubyte": (3, "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"),
     "train-labels-idx1-ubyte": (1, "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"),
@@ -136,6 +145,25 @@ def _is_published(path: Path, realization: int) -> bool:
     except DatasetError:
         return False
     return True
+
+
+def verify(path: Path) -> Report:
+    """Check a file's format, and its images and labels against the realization that it is, or is named after.
+
+    Raises:
+        DatasetError: it is missing or not of the format.
+    """
+    named = FILE_NAME.fullmatch(path.name)
+    number = int(named[1]) if named else 0
+    data = load_mnist_scale(number, path)
+    arrays: dict[str, npt.NDArray] = {}
+    for split in SPLIT_SIZES:
+        arrays |= {f"{split}_imgs": data.split(split).images, f"{split}_lbls": data.split(split).labels}
+    if not named:
+        found = checksum(arrays["train_imgs"])
+        number = next((place for place, sums in enumerate(CHECKSUMS) if sums["train_imgs"] == found), number)
+    content = ", ".join(f"{split}: {size:,} images" for split, size in SPLIT_SIZES.items())
+    return Report(path, f"mnist-scale realization {number}", content, compare(arrays, CHECKSUMS[number]))
 
 
 def build(source: Path | None = None, *, realization: int = 0) -> dict[str, npt.NDArray]:

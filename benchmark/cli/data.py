@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from benchmark.data import Report
 
 
 @click.group()
@@ -173,23 +176,49 @@ def fetch(name: str, url: str | None, force: bool, quiet: bool) -> None:
 def verify(name_or_path: str) -> None:
     """Check a data file's format and checksums.
 
-    NAME-OR-PATH is a dataset, or any .npz file; a file called emoji.npz is compared with emoji.
+    NAME-OR-PATH is a dataset, or any .npz file; a file called emoji.npz is compared with emoji. Of mnist-scale all
+    realizations that are there are checked.
     """
     from benchmark.data import verify as verify_file
+    from benchmark.data.mnist_scale import FILE_NAME
+    from benchmark.data.mnist_scale import verify as verify_digits
+    from siconvnet.datasets.mnist_scale import NUM_REALIZATIONS, mnist_scale_path
+
+    if name_or_path == "mnist-scale":
+        paths = [mnist_scale_path(number) for number in range(NUM_REALIZATIONS)]
+        absent = [number for number, path in enumerate(paths) if not path.is_file()]
+        # Asked for one that is not there, the reader says what to type.
+        reports = [verify_digits(path) for path in paths if path.is_file()] or [verify_digits(paths[0])]
+        _echo_reports(reports)
+        for number in absent:
+            click.echo(f"realization {number} is not built; type: benchmark data build mnist-scale --seed {number}")
+    elif FILE_NAME.fullmatch(Path(name_or_path).name):
+        _echo_reports([verify_digits(Path(name_or_path))])
+    else:
+        _echo_reports([verify_file(name_or_path)])
+
+
+def _echo_reports(reports: list[Report]) -> None:
+    """Say what was found, file by file.
+
+    Raises:
+        DatasetError: a file is another than the known one.
+    """
     from siconvnet.errors import DatasetError
 
-    report = verify_file(name_or_path)
-    click.echo(f"{report.path}")
-    click.echo(f"format  ok, {report.content}")
-    for check in report.checks:
-        click.echo(f"{check.key:6}  {'ok' if check.ok else 'DIFFERENT'}, {check.found}")
-    if not report.checks:
-        click.echo("sums    none known for this file")
-    wrong = [
-        f"{check.key} has checksum {check.found}, expected {check.expected}" for check in report.checks if not check.ok
-    ]
-    if wrong:
-        raise DatasetError(f"{report.path} is not the {report.name} file that this package builds: {'; '.join(wrong)}.")
+    errors = []
+    for report in reports:
+        click.echo(f"{report.path}")
+        click.echo(f"format  ok, {report.content}")
+        width = max((len(check.key) for check in report.checks), default=0)
+        for check in report.checks:
+            click.echo(f"{check.key:{max(6, width)}}  {'ok' if check.ok else 'DIFFERENT'}, {check.found}")
+        if not report.checks:
+            click.echo("sums    none known for this file")
+        if wrong := [f"{c.key} has checksum {c.found}, expected {c.expected}" for c in report.checks if not c.ok]:
+            errors.append(f"{report.path} is not the {report.name} file that this package builds: {'; '.join(wrong)}.")
+    if errors:
+        raise DatasetError(" ".join(errors))
 
 
 @data.command()

@@ -15,18 +15,19 @@ def datasets(kind: str) -> None:
     """List the datasets, where their files are and how to get them."""
     from siconvnet.datasets import list_datasets
 
-    rows = [_row(name) for name in list_datasets()]
+    rows = [*(_row(name) for name in list_datasets()), *_others()]
+    told = [{key: row[key] for key in _COLUMNS} for row in rows]
     if kind == "json":
         import json
 
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps(told, indent=1))
     elif kind == "csv":
         import csv
         import sys
 
-        writer = csv.DictWriter(sys.stdout, list(rows[0]))
+        writer = csv.DictWriter(sys.stdout, _COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(told)
     else:
         _print_table(rows)
 
@@ -53,6 +54,23 @@ def _row(name: str) -> dict[str, Any]:
     }
 
 
+def _others() -> list[dict[str, Any]]:
+    """The data of other studies than STIR."""
+    from benchmark.studies import STUDIES
+
+    return [
+        {
+            **dict.fromkeys(_COLUMNS),
+            **{key: getattr(state, key) for key in ("name", "classes", "channels", "origin", "licence", "how_to_get")},
+            "present": state.there == state.parts,
+            "parts": f"{state.there} of {state.parts}" if 0 < state.there < state.parts else "",
+            "file": state.place,
+        }
+        for study in STUDIES.values()
+        for state in study.data_states()
+    ]
+
+
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
@@ -69,7 +87,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("file")
     for row in rows:
         numbers = (str(row[key] or "") for key in ("classes", "instances", "channels"))
-        state = "there" if row["present"] else "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
+        absent = "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
+        state = "there" if row["present"] else row.get("parts") or absent
         table.add_row(row["name"], *numbers, row["licence"], state)
     console.print(table)
     # Paths and addresses stand on lines of their own, never broken, so that they can be copied.
@@ -79,5 +98,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         console.print(row["file"] or "", soft_wrap=True, markup=False)
         console.print(" " * indent + row["how_to_get"], soft_wrap=True, markup=False, style="dim")
     console.print(f"\nData folder: {data_dir()} (SICONVNET_DATA chooses another)", soft_wrap=True, markup=False)
-    console.print("Instances: objects per class and split, each at 48 scales.", style="dim")
+    console.print("Instances: STIR's objects per class and split, each at 48 scales.", style="dim")
     console.print("A .npz file of the same format can be named wherever a dataset is.", style="dim")

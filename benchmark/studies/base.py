@@ -65,6 +65,27 @@ class Comparison:
     epoch_time: str = ""
 
 
+@dataclass(frozen=True)
+class DataState:
+    """What `benchmark datasets` says of the data of a study.
+
+    Attributes:
+        there, parts: how many of how many parts (files, folders) are there.
+        place: where they are, or would be.
+        how_to_get: what to type.
+    """
+
+    name: str
+    classes: int
+    channels: int
+    origin: str
+    licence: str
+    there: int
+    parts: int
+    place: str
+    how_to_get: str
+
+
 class Study:
     """One kind of run.
 
@@ -74,6 +95,7 @@ class Study:
         fields: the fields of a `RunSpec` that its runs have, as they are stored.
         identity: those of them that are always hashed. The others enter the hash only where they leave the
             protocol, so that a field which a later version adds does not orphan the runs of an earlier one.
+        optional: those of them that only some models have; they are left out where they are None, and hashed else.
         data_fields: those that say which data a run reads.
         judged: those that `senseless` looks at.
     """
@@ -83,6 +105,7 @@ class Study:
     protocol: ClassVar[Protocol]
     fields: ClassVar[tuple[str, ...]]
     identity: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]] = ()
     data_fields: ClassVar[tuple[str, ...]] = ("dataset",)
     judged: ClassVar[tuple[str, ...]] = ()
 
@@ -105,6 +128,10 @@ class Study:
     def senseless(self, **judged: Any) -> str:
         """Why a grid leaves out the runs with these values of the fields in `judged`; empty if it does not."""
         return ""
+
+    def data_states(self) -> tuple[DataState, ...]:
+        """Where the study's data are; empty for those in the catalogue of STIR's."""
+        return ()
 
     def prepare(self, spec: RunSpec) -> None:
         """See to it that the run's data are there, before many runs ask for them at once.

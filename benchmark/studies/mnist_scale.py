@@ -14,7 +14,7 @@ from benchmark import ranges
 from benchmark.protocol import MNIST_SCALE, Protocol
 from benchmark.studies import axes
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Study, Task
+from benchmark.studies.base import Comparison, DataState, Row, Study, Task
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -53,6 +53,17 @@ class MnistScale(Study):
             axes.lrs(),
             axes.seeds(axes.OWN_SEED),
         )
+
+    def data_states(self) -> tuple[DataState, ...]:
+        from siconvnet.datasets.mnist_scale import NUM_CLASSES, NUM_REALIZATIONS, mnist_scale_path
+
+        paths = [mnist_scale_path(number) for number in range(NUM_REALIZATIONS)]
+        there = sum(path.is_file() for path in paths)
+        place = paths[0].with_name(f"mnist_scale_0..{NUM_REALIZATIONS - 1}.npz")
+        told = "built by: benchmark data build mnist-scale (--seed 0 for one realization)"
+        origin = "MNIST, rescaled as in arXiv 1910.11093"
+        state = DataState(self.name, NUM_CLASSES, 1, origin, "CC BY-SA 3.0", there, len(paths), str(place), told)
+        return (state,)
 
     def prepare(self, spec: RunSpec) -> None:
         from siconvnet.datasets.mnist_scale import load_mnist_scale

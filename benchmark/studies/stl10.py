@@ -14,7 +14,7 @@ from benchmark import ranges
 from benchmark.protocol import STL10, Protocol
 from benchmark.studies import axes
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Study, Task
+from benchmark.studies.base import Comparison, DataState, Row, Study, Task
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -44,6 +44,21 @@ class Stl10(Study):
             axes.lrs(),
             axes.seeds("1"),
         )
+
+    def data_states(self) -> tuple[DataState, ...]:
+        from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, find_stl10, stl10_places
+        from siconvnet.errors import DatasetError
+
+        try:
+            place, there = find_stl10(), 1
+        except DatasetError:
+            place, there = stl10_places()[0], 0
+        told = "downloaded by: benchmark data fetch stl10"
+        origin = "Coates, Ng, Lee, AISTATS 2011"
+        state = DataState(
+            self.name, len(CLASSES), NUM_CHANNELS, origin, "not stated; from ImageNet", there, 1, str(place), told
+        )
+        return (state,)
 
     def prepare(self, spec: RunSpec) -> None:
         from siconvnet.datasets.stl10 import find_stl10
