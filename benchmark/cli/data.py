@@ -189,9 +189,9 @@ def verify(name_or_path: str) -> None:
         absent = [number for number, path in enumerate(paths) if not path.is_file()]
         # Asked for one that is not there, the reader says what to type.
         reports = [verify_digits(path) for path in paths if path.is_file()] or [verify_digits(paths[0])]
-        _echo_reports(reports)
         for number in absent:
             click.echo(f"realization {number} is not built; type: benchmark data build mnist-scale --seed {number}")
+        _echo_reports(reports)
     elif FILE_NAME.fullmatch(Path(name_or_path).name):
         _echo_reports([verify_digits(Path(name_or_path))])
     else:
