@@ -7,9 +7,11 @@ is there.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +116,7 @@ def read_predictions(store: Store, run_id: str) -> Predictions:
     Raises:
         SiconvnetError: the run has none.
     """
-    with np.load(store.artifact(run_id, "predictions.npz")) as arrays:
+    with store.artifact(run_id, "predictions.npz") as path, np.load(path) as arrays:
         return Predictions.from_arrays(arrays)
 
 
@@ -210,9 +212,13 @@ def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset
         kernel_size=int(run["kernel_size"]),
         interpolation=run["interpolation"],
     )
-    path = _in_folder(place, run["run_id"]) if isinstance(place, Path) else place.artifact(run["run_id"], WEIGHTS)
+    if isinstance(place, Path):
+        at_hand: AbstractContextManager[Path] = contextlib.nullcontext(_in_folder(place, run["run_id"]))
+    else:
+        at_hand = place.artifact(run["run_id"], WEIGHTS)
     try:
-        model.load_state_dict(_weights(path))
+        with at_hand as path:
+            model.load_state_dict(_weights(path))
     except (RuntimeError, OSError, ValueError, SafetensorError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise SiconvnetError(f"the weights of run {run['run_id']} are not of this {run['model']}: {first}") from None
@@ -300,7 +306,7 @@ def read_indices(store: Store, runs: pd.DataFrame) -> list[IndexMaps]:
 def _index_maps(store: Store, run: Mapping[str, Any]) -> IndexMaps | None:
     if not any(item.path == f"{FOLDER}/indices.npz" for item in store.client.list_artifacts(run["run_id"], FOLDER)):
         return None
-    with np.load(store.artifact(run["run_id"], f"{FOLDER}/indices.npz")) as arrays:
+    with store.artifact(run["run_id"], f"{FOLDER}/indices.npz") as path, np.load(path) as arrays:
         last = max(name for name in arrays if name.startswith("pool") and "_" not in name)
         kernels = arrays[f"{last}_kernels"]
         if not len(kernels):

@@ -26,11 +26,11 @@ from siconvnet.errors import InvalidArgument
 
 RACE = """
 import sys
-from benchmark import tracking
+from benchmark.tracking import store
 if "unlocked" in sys.argv:
     import contextlib
-    tracking._alone = lambda database: contextlib.nullcontext()
-tracking.Store(sys.argv[1])._experiment("stir/emoji/Mid2Rest")
+    store.alone = lambda database: contextlib.nullcontext()
+store.Store(sys.argv[1])._experiment("stir/emoji/Mid2Rest")
 """
 
 
@@ -82,10 +82,15 @@ def test_live_run_is_logged_under_the_originals_names(spec: RunSpec, store: Stor
     assert [(m.step, m.value) for m in history] == [(e.number, e.val_loss) for e in result.history]
     assert run.data.tags["spec_hash"] == spec.hash
     assert run.data.tags["mlflow.runName"] == spec.name
-    with np.load(store.artifact(live.run_id, records.PREDICTIONS)) as arrays:
+    with store.artifact(live.run_id, records.PREDICTIONS) as path, np.load(path) as arrays:
         assert len(arrays["predicted"]) == len(result.predictions.predicted)
-    assert store.artifact(live.run_id, records.WEIGHTS).stat().st_size > 1000
-    assert store.artifact(live.run_id, records.ENVIRONMENT).is_file()
+    with store.artifact(live.run_id, records.WEIGHTS) as path:
+        assert path.stat().st_size > 1000
+    with store.artifact(live.run_id, records.ENVIRONMENT) as path:
+        assert path.is_file()
+    assert not path.exists(), "a copy is there no longer than it is needed"
+    with pytest.raises(TrackingError), store.artifact(live.run_id, "nothing.npz"):
+        pass
     assert (Path(store.uri.removeprefix("sqlite:///")).parent / "artifacts").is_dir()
     found = store.find_finished(spec)
     assert found is not None

@@ -61,7 +61,8 @@ def test_runs_and_weights_can_come_from_a_table_and_a_folder(database, icons, tm
     for run_id in runs["run_id"]:
         folder = tmp_path / "mlruns" / run_id / "artifacts"
         folder.mkdir(parents=True)
-        torch.save(load_file(store.artifact(run_id, "model.safetensors")), folder / "model.pt")
+        with store.artifact(run_id, "model.safetensors") as path:
+            torch.save(load_file(path), folder / "model.pt")
     places = ("--runs", tmp_path / "runs.csv", "--models", tmp_path / "mlruns", "--out", tmp_path)
     done = run_script("--data", icons, "--generalization", *places)
     assert done.returncode == 0, done.stderr

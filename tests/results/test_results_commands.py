@@ -32,7 +32,7 @@ def test_accuracy_by_scale_is_a_metric_whose_step_is_the_scale(database, runs):
     table = evaluated.accuracy_by_scale(store, runs)
     assert len(table) == 4 * 48
     for run_id, rows in table.groupby("run_id"):
-        with np.load(store.artifact(run_id, "predictions.npz")) as arrays:
+        with store.artifact(run_id, "predictions.npz") as path, np.load(path) as arrays:
             hit = arrays["predicted"] == arrays["labels"]
             expected = [100 * hit[arrays["scales"] == scale].mean() for scale in range(17, 65)]
         assert rows["accuracy"].tolist() == pytest.approx(expected)
@@ -46,7 +46,7 @@ def test_scalars_and_arrays_are_logged(database, runs):
         metrics = store.client.get_run(run["run_id"]).data.metrics
         assert 0 < metrics["equivariance_stage2"] < 100
         assert 0 <= metrics["scale_consistency"] <= 100
-        with np.load(store.artifact(run["run_id"], "evaluation/errors.npz")) as errors:
+        with store.artifact(run["run_id"], "evaluation/errors.npz") as path, np.load(path) as errors:
             assert errors["stage1"].shape == (4, 1, 6)
             assert metrics["equivariance_stage2"] == pytest.approx(errors["stage2"][..., [0, 1, 4, 5]].mean())
         assert ("kernel_consistency_stage2" in metrics) == (run["model"] == "slice_pool")

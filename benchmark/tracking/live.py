@@ -1,0 +1,47 @@
+"""Logging a run while it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.events import Ended, Epoch, Observer, Result, Started
+from benchmark.interrupts import uninterrupted
+from benchmark.tracking.client import TrackingError
+from benchmark.tracking.store import Store
+
+
+class LiveRun(Observer):
+    """Logs a run while it goes on.
+
+    A store that fails on the way must not cost the run: logging stops, and `error` says why. Whoever started
+    the run then keeps the result elsewhere.
+
+    Attributes:
+        run_id: of MLflow, once the run has started.
+    """
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.run_id: str | None = None
+        self.error: TrackingError | None = None
+
+    def started(self, started: Started) -> None:
+        with uninterrupted():
+            self.run_id = self.store.start(started)
+
+    def epoch(self, epoch: Epoch) -> None:
+        self._try(lambda run_id: self.store.log_epoch(run_id, epoch))
+
+    def finished(self, result: Result) -> None:
+        self._try(lambda run_id: self.store.finish(run_id, result))
+
+    def ended(self, ended: Ended) -> None:
+        self._try(lambda run_id: self.store.end(run_id, ended))
+
+    def _try(self, log: Any) -> None:
+        if self.run_id is not None and self.error is None:
+            try:
+                with uninterrupted():
+                    log(self.run_id)
+            except TrackingError as error:
+                self.error = error
