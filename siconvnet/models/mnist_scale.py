@@ -76,8 +76,8 @@ def _learned(upsample: bool, num_scales: int, isr: float, mult: float) -> Varian
 
 VARIANTS: dict[str, Variant] = {
     **_both_sizes("cnn", "siconvnet.models.mnist_cnn:Cnn", "CNN"),
-    **_both_sizes("kanazawa", "siconvnet.models.mnist_kanazawa:Kanazawa", "Kanazawa"),
-    **_both_sizes("xu", "siconvnet.models.mnist_xu:Xu", "SI-ConvNet"),
+    **_both_sizes("kanazawa", "siconvnet.models.mnist_kanazawa:Kanazawa", "SI-ConvNet"),
+    **_both_sizes("xu", "siconvnet.models.mnist_xu:Xu", "SiCNN"),
     **_both_sizes(
         "ss",
         "siconvnet.models.mnist_ss:ScaleSteerable",
