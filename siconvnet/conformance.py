@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +65,8 @@ class Subject:
     def images(self, count: int = 2, setting: str = "") -> Tensor:
         """Noise in 0..1, the same at each call: ``[count, C, 64, 64]``."""
         generator = torch.Generator().manual_seed(1)
-        return torch.rand(count, self._numbers(setting)[0], IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+        shape = count, self._numbers(setting)[0], IMAGE_SIZE, IMAGE_SIZE
+        return torch.rand(shape, generator=generator, dtype=torch.float32)
 
     @property
     def num_classes(self) -> int:
@@ -205,7 +207,19 @@ def _state_kept(subject: Subject) -> str:
     _evaluate(module, subject.images(1))
     changed = [name for name, value in module.state_dict().items() if not _same(value, before.get(name))]
     _require(not changed, f"an evaluation changes {', '.join(changed)}")
-    return "an evaluation changes no parameter and no buffer"
+    training = [name or "the model" for name, part in module.named_modules() if part.training]
+    _require(not training, f"an evaluation puts {', '.join(training)} into training mode")
+    return "an evaluation changes no parameter, no buffer and no mode"
+
+
+def _settings_kept(subject: Subject) -> str:
+    before = _settings()
+    module = subject.module()
+    _evaluate(module, subject.images(1))
+    module.train()(subject.images())
+    changed = [name for name, value in _settings().items() if value != before[name]]
+    _require(not changed, f"it changes torch's {', '.join(changed)}, for everything that runs after it")
+    return "torch's settings are as before"
 
 
 def _batch_independence(subject: Subject) -> str:
@@ -316,6 +330,7 @@ CHECKS: dict[str, Check] = {
     "other_seed": Check(_other_seed, ("trainable", "same_seed")),
     "repeatable": Check(_repeatable, ("gray",)),
     "state_kept": Check(_state_kept, ("gray",)),
+    "settings_kept": Check(_settings_kept, ("gray",)),
     "batch_independence": Check(_batch_independence, ("repeatable",)),
     "state_dict": Check(_state_dict, ("repeatable",)),
     "float64": Check(_float64, ("repeatable",)),
@@ -343,7 +358,7 @@ class Result:
 
 
 def run_check(name: str, subject: Subject) -> Result:
-    """One check by itself. The caller's random state is as before.
+    """One check by itself. The caller's random state and torch's settings are as before.
 
     Raises:
         UnknownName: there is no such check.
@@ -351,13 +366,13 @@ def run_check(name: str, subject: Subject) -> Result:
     if name not in CHECKS:
         raise UnknownName("check", name, CHECKS)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _settings_restored():
             return Result(name, "passed", CHECKS[name].run(subject))
     except NotApplicable as reason:
         return Result(name, "skipped", str(reason))
     except (CheckFailed, SiconvnetError) as error:
         return Result(name, "failed", " ".join(str(error).split()))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Result(name, "failed", reason_of(error))
 
 
@@ -371,6 +386,27 @@ def run_checks(subject: Subject, names: Iterable[str] = tuple(CHECKS)) -> list[R
             unusable.add(name)
         results.append(result)
     return results
+
+
+def _settings() -> dict[str, Any]:
+    """What of torch a model could change for everybody."""
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "gradient mode": torch.is_grad_enabled(),
+        "number of threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def _settings_restored() -> Iterator[None]:
+    before = _settings()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_grad_enabled(before["gradient mode"])
+        if torch.get_num_threads() != before["number of threads"]:
+            torch.set_num_threads(before["number of threads"])
 
 
 def _evaluate(module: nn.Module, images: Tensor) -> Tensor:

@@ -45,6 +45,11 @@ class RaisesWhenBuilt(Good):
         raise RuntimeError("out of ideas")
 
 
+class EndsTheProgram(Good):
+    def __init__(self, num_channels: int, num_classes: int):
+        raise SystemExit(3)
+
+
 class MapsForGray(Good):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[..., None] if x.shape[1] == 1 else super().forward(x)
@@ -127,6 +132,18 @@ class CountsItsCalls(Good):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         return super().forward(x)
+
+
+class BackToTraining(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        self.act.train()
+        return super().forward(x)
+
+
+class MoreThreads(Good):
+    def __init__(self, num_channels: int, num_classes: int):
+        super().__init__(num_channels, num_classes)
+        torch.set_num_threads(torch.get_num_threads() + 1)
 
 
 class CentresTheBatch(Good):
@@ -237,6 +254,7 @@ class Below(LargestOfTwo):
 
 BROKEN: dict[type[nn.Module], tuple[str, str]] = {
     RaisesWhenBuilt: ("builds", r"cannot be built: RuntimeError: out of ideas \(test_testing.py, line \d+\)"),
+    EndsTheProgram: ("builds", r"SystemExit: 3 \(test_testing.py, line \d+\)"),
     MapsForGray: ("gray", r"\[2, 10, 1\] for 2 images of 10 classes; logits are \[2, 10\]"),
     OverflowsOnGray: ("gray", "not finite"),
     GrayOnly: ("colour", "expected input.* to have 1 channels, but got 3 channels"),
@@ -250,6 +268,8 @@ BROKEN: dict[type[nn.Module], tuple[str, str]] = {
     OneSeedForAll: ("other_seed", "all seeds give the same"),
     DropoutAlways: ("repeatable", "other logits the second time"),
     CountsItsCalls: ("state_kept", "an evaluation changes calls"),
+    BackToTraining: ("state_kept", "an evaluation puts act into training mode"),
+    MoreThreads: ("settings_kept", "it changes torch's number of threads"),
     CentresTheBatch: ("batch_independence", "depend on the others"),
     WeightOutsideTheState: ("state_dict", "a loaded state_dict does not give the same logits"),
     TextInTheState: ("state_dict", "_extra_state of the state_dict is no tensor"),
@@ -280,6 +300,18 @@ def test_a_broken_model_fails_exactly_its_check(broken: type[nn.Module]) -> None
     assert "\n" not in failed[0].detail
     with pytest.raises(AssertionError, match=message):
         testing.assert_conforms(broken)
+
+
+def test_what_a_model_does_to_torch_does_not_outlive_its_check() -> None:
+    class Spoils(Good):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            return super().forward(x)
+
+    failed = {result.check: result.detail for result in testing.conformance(Spoils) if result.status == "failed"}
+    assert "torch's default dtype, gradient mode" in failed["settings_kept"]
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
 
 
 def test_every_check_has_a_model_that_fails_it() -> None:

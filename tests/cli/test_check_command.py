@@ -14,6 +14,7 @@ from siconvnet import testing
 
 Capture = pytest.CaptureFixture[str]
 NETS = """
+import torch
 from torch import nn
 
 class Fine(nn.Module):
@@ -34,6 +35,43 @@ class ForgetsAStage(Fine):
 class SevenLogits(Fine):
     def __init__(self, num_channels, num_classes):
         super().__init__(num_channels, 7)
+
+class Raises(Fine):
+    def forward(self, x):
+        raise RuntimeError("out of\\nideas")
+
+class Exits(Fine):
+    def forward(self, x):
+        raise SystemExit(3)
+
+class NotANumber(Fine):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+class NothingToTrain(Fine):
+    def __init__(self, num_channels, num_classes):
+        super().__init__(num_channels, num_classes)
+        self.requires_grad_(False)
+
+class Random(Fine):
+    def forward(self, x):
+        return super().forward(x + torch.rand(1))
+
+class InPlace(Fine):
+    def forward(self, x):
+        return super().forward(x.mul_(2))
+
+class DoubleOut(Fine):
+    def forward(self, x):
+        return super().forward(x).double()
+
+class Two(Fine):
+    def forward(self, x):
+        return super().forward(x), x
+
+class WantsMore(Fine):
+    def __init__(self, num_channels, num_classes, depth):
+        super().__init__(num_channels, num_classes)
 
 class Unfinished: ...
 """
@@ -72,6 +110,30 @@ def test_wrong_shape_is_said_and_costs_are_not_measured(capsys: Capture) -> None
     out, _ = capsys.readouterr()
     assert "[2, 7] for 2 images of 10 classes; logits are [2, 10]" in out
     assert "a training step" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "detail"),
+    [
+        ("Raises", "gray", "RuntimeError: out of ideas (nets_here.py, line"),
+        ("Exits", "gray", "SystemExit: 3 (nets_here.py, line"),
+        ("NotANumber", "gray", "logits are not finite"),
+        ("SevenLogits", "gray", "logits are [2, 10]"),
+        ("Two", "gray", "an object of tuple, not a tensor"),
+        ("DoubleOut", "gray", "logits are torch.float64 where images are float32"),
+        ("WantsMore", "builds", "missing 1 required positional argument: 'depth'"),
+        ("NothingToTrain", "trainable", "there is nothing to train"),
+        ("Random", "repeatable", "other logits the second time"),
+        ("InPlace", "images_kept", "writes to its input"),
+    ],
+)
+def test_hostile_models_are_reported(capsys: Capture, name: str, check: str, detail: str) -> None:
+    assert main(["check", f"nets_here:{name}", "--format", "json"]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    found = {entry["check"]: entry for entry in json.loads(out)["checks"]}
+    assert found[check]["status"] == "failed"
+    assert detail in found[check]["detail"]
 
 
 def test_json(capsys: Capture) -> None:
