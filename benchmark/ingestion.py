@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +11,14 @@ from typing import TYPE_CHECKING
 
 from benchmark import records
 from benchmark.records import Record, RecordError
+from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     from benchmark.tracking import Store
+
+
+class Busy(SiconvnetError):
+    """Another process logs the same records."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class Outcome:
     error: str = ""
 
 
-def ingest(root: Path | str, store: Store, *, keep: bool = False, once: bool = False) -> Iterator[Outcome]:
+def ingest(
+    root: Path | str, store: Store, *, keep: bool = False, once: bool = False, wait: float = -1
+) -> Iterator[Outcome]:
     """Log the records under `root` and remove each after it is logged.
 
     Safe to run twice at a time: one waits for the other. A record that the store has already is not logged
@@ -40,18 +48,24 @@ def ingest(root: Path | str, store: Store, *, keep: bool = False, once: bool = F
     Args:
         keep: leave the folders where they are.
         once: do not log a run whose spec the store has a finished run of, whoever made that.
+        wait: seconds for which another process that logs them is waited for; negative: as long as it takes.
 
     Raises:
         RecordError: there is no folder `root`.
+        Busy: another process logs them.
         TrackingError: the store fails; what is not logged yet stays.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     root = Path(root)
     first = records.find(root)
     # Of a single record the lock lies beside it, where it survives the record.
     beside = root.parent if first == [root] else root
-    with FileLock(beside / ".ingest.lock"):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(beside / ".ingest.lock", timeout=wait))
+        except Timeout:
+            raise Busy(f"another process logs the records in {str(root)!r}.") from None
         for folder in records.find(root) if root.is_dir() else ():
             try:
                 record = records.read(folder)

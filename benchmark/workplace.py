@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.records import PARTIAL, check_writable
+from benchmark.records import PARTIAL, RecordError, check_writable
 
 
 def default_folder(uri: str) -> Path:
@@ -42,22 +42,37 @@ class Workplace:
         """Make the folders, and remove the halves that a killed process left.
 
         Raises:
-            RecordError: they cannot be made or written.
+            RecordError: they cannot be made or written, or a claim on a run would not end with its holder.
         """
         for folder in (self.root, self.records, self.claims, self.logs):
             check_writable(folder)
-        for partial in self.records.glob(f"{PARTIAL}*"):
-            key = partial.name.removeprefix(PARTIAL).partition("-")[0]
-            with self.claim(key) as mine:
+        if not _knows_locks(self.root):
+            raise RecordError(
+                f"the file system of {str(self.root)!r} knows no locks; choose another one with --work-dir."
+            )
+        self.tidy()
+
+    def tidy(self, spec_hash: str = "") -> None:
+        """Remove the halves that a killed process left, of one run or of all. Those of a run that goes on stay."""
+        key = spec_hash[:16]
+        for partial in self.records.glob(f"{PARTIAL}{key}*"):
+            with self.claim(partial.name.removeprefix(PARTIAL).partition("-")[0]) as mine:
                 if mine:
                     shutil.rmtree(partial, ignore_errors=True)
-        for half in (self.root / "checkpoints").glob(".*.part"):
+        for half in (self.root / "checkpoints").glob(f".{key}*.part"):
             with self.claim(half.name[1:].partition(".")[0]) as mine:
                 if mine:
                     half.unlink(missing_ok=True)
 
     def checkpoint(self, spec_hash: str) -> Path:
         return self.root / "checkpoints" / f"{spec_hash[:16]}.pt"
+
+    def stand(self, spec_hash: str) -> int:
+        """When the checkpoint of a run was written, in nanoseconds since 1970; 0 if there is none."""
+        try:
+            return self.checkpoint(spec_hash).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     @contextlib.contextmanager
     def claim(self, spec_hash: str) -> Iterator[bool]:
@@ -93,19 +108,12 @@ class Workplace:
 
     def running(self) -> dict[str, dict[str, Any]]:
         """First 16 digits of the hash -> how far that run is, of all claims that somebody holds."""
-        from filelock import FileLock, Timeout
+        claims = sorted(self.claims.glob("*.lock")) if self.claims.is_dir() else ()
+        return {path.stem: _read_json(path.with_suffix(".json")) for path in claims if _is_held(path)}
 
-        found: dict[str, dict[str, Any]] = {}
-        for path in sorted(self.claims.glob("*.lock")) if self.claims.is_dir() else ():
-            lock = FileLock(path)
-            try:
-                lock.acquire(blocking=False)
-                lock.release()
-            except Timeout:
-                found[path.stem] = _read_json(path.with_suffix(".json"))
-            except OSError:
-                continue
-        return found
+    def held(self, spec_hash: str) -> bool:
+        """Whether some process has a run in hand."""
+        return _is_held(self.claims / f"{spec_hash[:16]}.lock")
 
     def waiting(self) -> list[Path]:
         """Records that are not in the store yet."""
@@ -122,6 +130,44 @@ class Workplace:
     def read_plan(self) -> dict[str, Any]:
         """What `write_plan` wrote; empty if there is none."""
         return _read_json(self.plan)
+
+
+def _is_held(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+        lock.release()
+    except Timeout:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _knows_locks(folder: Path) -> bool:
+    """Whether the kernel keeps locks there. Files that stand for locks would outlive whoever is killed."""
+    import warnings
+
+    from filelock import FileLock, SoftFileLock
+
+    path = folder / f".probe-{os.getpid()}.lock"
+    lock = FileLock(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lock.acquire(timeout=10)
+        hard = not isinstance(lock, SoftFileLock)
+        lock.release()
+    except (NotImplementedError, OSError):
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    return hard
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class _Worker:
         self._alive = False
 
     def start(self, spec: RunSpec) -> None:
-        if not self._alive or not self.process.is_alive():
+        if not self._alive or not self._lives():
             self._spawn()
         self.spec = spec
         # A worker that dies at this moment is found by `messages`.
@@ -95,7 +95,7 @@ class _Worker:
         while self.spec is not None:
             try:
                 if not self.connection.poll():
-                    if self.process.is_alive():
+                    if self._lives():
                         return
                     if not self.connection.poll():
                         raise EOFError
@@ -106,6 +106,17 @@ class _Worker:
             if isinstance(message, Outcome):
                 self.spec = None
             yield message
+
+    def _lives(self) -> bool:
+        """Whether the process is there; where others collect its exit code that alone does not tell."""
+        if not self.process.is_alive():
+            return False
+        with contextlib.suppress(PermissionError):
+            try:
+                os.kill(self.process.pid or 0, 0)
+            except ProcessLookupError:
+                return False
+        return True
 
     def end(self) -> None:
         if self._alive:
@@ -148,6 +159,8 @@ def _serve(connection: Connection, settings: Settings, log: Path) -> None:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(descriptor, stream.fileno())
+        if descriptor > 2:
+            os.close(descriptor)
 
     def report(progress: Progress) -> None:
         try:

@@ -1,0 +1,116 @@
+"""The folder in which processes meet: claims end with their holders, halves are removed, nobody waits forever."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from sweep_bench import Bench
+
+from benchmark.executors.base import DIED, Settings
+from benchmark.executors.processes import _Worker
+from benchmark.ingestion import Busy, ingest
+from benchmark.records import PARTIAL, RecordError
+from benchmark.spec import RunSpec
+from benchmark.tracking import Store
+from benchmark.workplace import Workplace
+
+RUN, OTHER = "0" * 64, "1" * 64
+HOLD = """
+import sys, time
+from benchmark.workplace import Workplace
+with Workplace(sys.argv[1]).claim(sys.argv[2]) as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    made = Workplace(tmp_path / "work")
+    made.prepare()
+    return made
+
+
+def test_claim_ends_with_its_holder_however_that_ends(place: Workplace) -> None:
+    command = [sys.executable, "-c", HOLD, str(place.root), RUN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "True\n"
+        assert (place.held(RUN), place.held(OTHER)) == (True, False)
+        assert list(place.running()) == [RUN[:16]]
+        with place.claim(RUN) as mine:
+            assert not mine
+        holder.kill()
+        holder.wait()
+        assert not place.held(RUN)
+        assert place.running() == {}
+        with place.claim(RUN) as mine:
+            assert mine
+
+
+def test_halves_are_removed_but_not_those_of_a_run_that_goes_on(place: Workplace) -> None:
+    (place.root / "checkpoints").mkdir()
+    halves = {}
+    for key in (RUN, OTHER):
+        folder = place.records / f"{PARTIAL}{key[:16]}-x"
+        folder.mkdir()
+        half = place.root / "checkpoints" / f".{key[:16]}.pt.12.part"
+        half.write_text("half")
+        halves[key] = (folder, half)
+
+    def left() -> list[str]:
+        return [key[0] for key, paths in halves.items() if all(path.exists() for path in paths)]
+
+    with place.claim(RUN):
+        place.tidy(RUN)
+        assert left() == ["0", "1"]
+        place.prepare()
+        assert left() == ["0"]
+    place.tidy(OTHER)
+    assert left() == ["0"]
+    place.tidy(RUN)
+    assert not any(path.exists() for paths in halves.values() for path in paths)
+
+
+def test_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RecordError, match="knows no locks; choose another one with --work-dir"):
+        Workplace(tmp_path / "work").prepare()
+    assert not list((tmp_path / "work").glob(".*"))
+
+
+def test_records_that_somebody_else_logs_are_not_waited_for_without_end(bench: Bench) -> None:
+    bench.place.prepare()
+    with FileLock(bench.place.records / ".ingest.lock"), pytest.raises(Busy):
+        list(ingest(bench.place.records, Store(bench.uri), wait=0.1))
+    assert list(ingest(bench.place.records, Store(bench.uri), wait=0.1)) == []
+
+
+def test_death_is_noticed_though_nothing_tells_of_it(place: Workplace) -> None:
+    # Its exit code has been collected by somebody else, and a process that it started still holds its pipe.
+    worker = _Worker(0, Settings(place.root))
+    worker._spawn()
+    pid = worker.process.pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    worker.connection.close()
+    worker.connection, held = multiprocessing.Pipe()
+    worker.spec = RunSpec("standard", "emoji", 2, lr=1e-3)
+    assert worker.process.is_alive()
+    (outcome,) = worker.messages()
+    assert outcome.kind == DIED  # type: ignore[union-attr]
+    held.close()
+    worker.end()
