@@ -18,7 +18,7 @@ from benchmark import sweep
 from benchmark.board import Board
 from benchmark.events import Ended, Started
 from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, Executor, Outcome
-from benchmark.ingestion import ingest
+from benchmark.ingestion import Busy, ingest
 from benchmark.records import RecordError, write
 from benchmark.repair import repair
 from benchmark.spec import RunSpec
@@ -28,7 +28,7 @@ from benchmark.tracking import Store, TrackingError
 from benchmark.workplace import Workplace
 from siconvnet.errors import SiconvnetError
 
-#: How often a run is begun anew whose worker died under it.
+#: How often a run is begun anew whose worker died under it before it came any further than the time before.
 RESTARTS = 2
 #: Seconds until a store that did not answer is asked again.
 _PAUSE = 30.0
@@ -36,6 +36,14 @@ _PAUSE = 30.0
 
 class SweepError(SiconvnetError):
     """A sweep that did not get through, and what to do."""
+
+
+@dataclass
+class _Deaths:
+    """How often a run was begun in vain since it last came further, and when its checkpoint was written then."""
+
+    count: int = 0
+    stand: int = 0
 
 
 @dataclass
@@ -59,9 +67,12 @@ class Driver:
     _later: list[RunSpec] = field(default_factory=list)
     _running: dict[str, RunSpec] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
-    _deaths: dict[str, int] = field(default_factory=dict)
+    _single: str = ""
+    _deaths: dict[str, _Deaths] = field(default_factory=dict)
     _failures: list[Outcome] = field(default_factory=list)
     _states: list[RunState] = field(default_factory=list)
+    _known: Plan | None = None
+    _changed: bool = False
     _broken: set[str] = field(default_factory=set)
     _silent_until: float = 0.0
     _silence: str = ""
@@ -79,8 +90,7 @@ class Driver:
             for run in repair(self.store, read_states(self.store.uri)):
                 self.board.say(f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
             self._states = read_states(self.store.uri)
-            plan = self._plan()
-            self.board.start(plan, self._states, self.executor.slots)
+            self.board.start(self._plan(), self._states, self.executor.slots)
             while self._refill() or self._running:
                 self._step()
             self._deliver(patient=True)
@@ -94,8 +104,11 @@ class Driver:
 
     def _refill(self) -> bool:
         """Whether there is anything to begin, asking the plan anew where rates are chosen on the way."""
-        if not (self._queue or self._alone or self._later):
-            plan = self._plan()
+        # Only a rate that is yet to be chosen can add runs to those that were there from the start.
+        new = self._known is None or (self._changed and self._known.waiting)
+        if new and not (self._queue or self._alone or self._later):
+            self._known = plan = self._plan()
+            self._changed = False
             self.board.planned(plan)
             wanted = plan.of(sweep.MISSING) + (plan.of(sweep.FAILED) if self.retry_failed else [])
             self._queue.extend(spec for spec in wanted if spec.hash not in self._tried | self._running.keys())
@@ -105,6 +118,9 @@ class Driver:
     def _step(self) -> None:
         """Fill the free slots, then deal with what ends."""
         while len(self._running) < self.executor.slots and (spec := self._next()):
+            if self.place.held(spec.hash):
+                self._later.append(spec)
+                continue
             if self._there(spec):
                 continue
             self._running[spec.hash] = spec
@@ -114,7 +130,7 @@ class Driver:
         for outcome in outcomes:
             del self._running[outcome.spec.hash]
             self._take(outcome)
-        if not outcomes and not self._running and self._later:
+        if self._later and not self._running and not self._queue:
             time.sleep(0.5)  # others have the rest in hand
         if not self._running or any(outcome.kind != BUSY for outcome in outcomes):
             self._queue.extend(self._later)
@@ -124,9 +140,14 @@ class Driver:
         self.board.tick()
 
     def _next(self) -> RunSpec | None:
+        if self._single in self._running:
+            return None
         if self._queue:
             return self._queue.popleft()
-        return self._alone.popleft() if self._alone and not self._running else None
+        if self._alone and not self._running:
+            self._single = self._alone[0].hash
+            return self._alone.popleft()
+        return None
 
     def _there(self, spec: RunSpec) -> bool:
         """Whether another driver has finished it since the plan was made."""
@@ -145,22 +166,10 @@ class Driver:
             self._later.append(spec)
             self.board.put_back(spec)
             return
-        if outcome.kind == DIED and self._deaths.get(spec.hash, 0) < RESTARTS:
-            self._deaths[spec.hash] = self._deaths.get(spec.hash, 0) + 1
-            # The first time it was perhaps somebody's mistake; after that memory is the likely reason.
-            if self._deaths[spec.hash] == 1:
-                self._queue.appendleft(spec)
-                self.board.again(outcome, "on a new worker")
-            else:
-                self._alone.append(spec)
-                self.board.again(outcome, "alone on a new worker")
-            return
-        if outcome.kind == HALTED:
-            self._queue.append(spec)
-            self.board.put_back(spec)
+        if outcome.kind in (DIED, HALTED) and self._again(outcome):
             return
         if outcome.out_of_memory and spec.hash not in self._deaths:
-            self._deaths[spec.hash] = RESTARTS
+            self._deaths[spec.hash] = _Deaths(RESTARTS)
             self._alone.append(spec)
             self.board.again(outcome, "alone, out of memory")
             return
@@ -169,6 +178,26 @@ class Driver:
         else:
             self._fail(outcome)
         self.board.ended(outcome)
+
+    def _again(self, outcome: Outcome) -> bool:
+        """Begin a run anew that stopped on the way, unless it did so too often without coming any further."""
+        spec = outcome.spec
+        self.place.tidy(spec.hash)
+        deaths, stand = self._deaths.setdefault(spec.hash, _Deaths()), self.place.stand(spec.hash)
+        deaths.count, deaths.stand = (deaths.count if stand <= deaths.stand else 0) + 1, stand
+        if deaths.count > RESTARTS:
+            return False
+        if outcome.kind == HALTED:
+            self._queue.append(spec)
+            self.board.put_back(spec)
+        elif deaths.count == 1:
+            # The first time it was perhaps somebody's mistake; after that memory is the likely reason.
+            self._queue.appendleft(spec)
+            self.board.again(outcome, "on a new worker")
+        else:
+            self._alone.append(spec)
+            self.board.again(outcome, "alone on a new worker")
+        return True
 
     def _fail(self, outcome: Outcome) -> None:
         """Keep a failure as a record, as any other result."""
@@ -199,6 +228,7 @@ class Driver:
             run_time=metrics.get("run_time"),
         )
         self._states.insert(0, state)
+        self._changed = True
 
     def _deliver(self, *, patient: bool) -> None:
         """Bring all records that wait to the store.
@@ -212,10 +242,14 @@ class Driver:
             if attempt:
                 time.sleep(2.0**attempt)
             try:
-                for outcome in ingest(self.place.records, self.store, once=True):
+                for outcome in ingest(self.place.records, self.store, once=True, wait=600 if patient else 1):
                     if outcome.error and outcome.error not in self._broken:
                         self._broken.add(outcome.error)
                         self.board.say(f"broken record: {outcome.error}")
+            except Busy as error:
+                # Whoever it is logs ours as well; at the end it must be certain.
+                self._silence = str(error) if patient else self._silence
+                return
             except TrackingError as error:
                 if not self._silence:
                     self.board.say(f"{error} Finished runs wait in {self.place.records}.")

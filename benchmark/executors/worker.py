@@ -68,10 +68,12 @@ def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable
             checkpoint.save()
         return Outcome(spec, NO_ROOM, str(error))
     except Exception as error:
-        checkpoint.remove()
+        memory = _out_of_memory(error)
+        if not memory:
+            checkpoint.remove()
         lines = "".join(traceback.format_exc()).strip().splitlines()[-LINES:]
         reason = watch.failure.reason if watch.failure else " ".join(str(error).split()) or type(error).__name__
-        return Outcome(spec, FAILED, reason, "\n".join(lines), out_of_memory=_out_of_memory(error), ended=watch.failure)
+        return Outcome(spec, FAILED, reason, "\n".join(lines), out_of_memory=memory, ended=watch.failure)
     checkpoint.remove()
     return Outcome(spec, FINISHED, metrics=result.metrics)
 
