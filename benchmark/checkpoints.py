@@ -38,6 +38,7 @@ class Checkpoint:
         self.path, self.spec, self.seconds = Path(path), spec, seconds
         self.note = ""
         self._training: Training | None = None
+        self._made_by: dict[str, Any] = {}
         self._before = 0.0
         self._start = self._last = time.monotonic()
 
@@ -46,14 +47,14 @@ class Checkpoint:
         import torch
 
         self._training, self._start = training, time.monotonic()
-        self._last = self._start
+        self._last, self._made_by = self._start, self._key(training)
         if not self.path.is_file():
             return 0.0
         fresh = copy.deepcopy(training.state_dict())
         try:
             saved = torch.load(self.path, map_location=training.train.labels.device, weights_only=True)
-            made_by, ours = saved["made_by"], self._key(training)
-            different = [key for key in ours if made_by.get(key) != ours[key]]
+            made_by = saved["made_by"]
+            different = [key for key, ours in self._made_by.items() if made_by.get(key) != ours]
             if different:
                 raise ValueError(f"it is of another {', '.join(different).replace('_', ' ')}")
             training.load_state_dict(_unpacked(saved["state"]))
@@ -85,7 +86,7 @@ class Checkpoint:
             return
         self._last = time.monotonic()
         content = {
-            "made_by": self._key(self._training),
+            "made_by": self._made_by,
             "state": _packed(self._training.state_dict()),
             "seconds": self._before + self._last - self._start,
         }
