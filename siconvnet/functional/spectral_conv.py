@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +11,10 @@ from torch import Tensor
 from siconvnet.functional import spectral
 
 # What a multiply-add costs here, relative to one in a direct convolution. Over 17 shapes from 5x5 to 33x33 on an x86
-# CPU it was 1.9 to 4.1 forward. Backward it was 1.9 to 2.6 up to 11x11, and 0.1 to 1.4 from 15x15 on, where the direct
+# CPU it was 1.9 to 4.1 forward. Backward it was 1.9 to 2.6 up to 13x13, and 0.1 to 1.4 from 15x15 on, where the direct
 # computation falls behind.
 FORWARD_COST = 3.5
-_BACKWARD_COST, _BACKWARD_COST_LARGE, _LARGE = 2.0, 0.6, 15
+_BACKWARD_COST, _BACKWARD_COST_LARGE, _LARGE = 2.5, 0.6, 15
 
 
 def backward_cost(kernel_size: int) -> float:
@@ -26,14 +28,22 @@ def prefers_spectral(
     """Whether fewer operations in the frequency domain outweigh their lower rate."""
     batch, _, height, width = x_shape
     out_channels, in_group, k, _ = weight_shape
+    # Direct convolutions leave out the taps that fall on padding: of a 13 x 13 kernel on a 7 x 7 map all but 29 %.
+    direct = batch * out_channels * in_group * _taps(height, k, padding) * _taps(width, k, padding)
     height, width = height + 2 * padding, width + 2 * padding
     rows, columns, half = height - k + 1, width - k + 1, width // 2 + 1
-    direct = batch * out_channels * in_group * k * k * rows * columns
     # Complex multiply-adds count as four: mixing of channels, kernels' spectra, and the transform back.
     mixing = 4 * height * half * out_channels * in_group * batch
     kernels = 4 * k * (k + half) * height * out_channels * in_group
     back = 4 * (height + columns) * rows * half * batch * out_channels
     return relative_cost * (mixing + kernels + back) < direct
+
+
+@functools.lru_cache(maxsize=1024)
+def _taps(length: int, kernel_size: int, padding: int) -> int:
+    """How many taps of all outputs along an axis fall on the input and not on its padding."""
+    firsts = range(-padding, length + padding - kernel_size + 1)
+    return sum(min(first + kernel_size, length) - max(first, 0) for first in firsts)
 
 
 def _grouped_spectrum(x: Tensor, groups: int) -> Tensor:
