@@ -141,12 +141,12 @@ def test_shapes_of_the_models_take_the_way_that_is_faster_there():
 
 @pytest.mark.parametrize(("length", "kernel", "padding"), [(7, 13, 6), (14, 15, 7), (28, 5, 0), (9, 3, 1), (5, 9, 6)])
 def test_taps_on_padding_are_not_counted(length: int, kernel: int, padding: int) -> None:
-    counted = F.conv1d(torch.ones(1, 1, length), torch.ones(1, 1, kernel), padding=padding).sum()
+    counted = torch.nn.functional.conv1d(torch.ones(1, 1, length), torch.ones(1, 1, kernel), padding=padding).sum()
     assert spectral_conv._taps(length, kernel, padding) == counted.item()
 
 
 def test_small_maps_under_large_kernels_are_convolved_directly() -> None:
-    # The last layer of ses_scalar_28, by three quarters of whose taps only padding is met, and the one before.
+    # The last layer of ses_scalar_28, most of whose taps meet nothing but padding, and the one before.
     small = torch.Size([128, 63, 7, 7]), torch.Size([95, 63, 13, 13]), 6
     large = torch.Size([128, 32, 14, 14]), torch.Size([63, 32, 13, 13]), 6
     for cost in (spectral_conv.FORWARD_COST, spectral_conv.backward_cost(13)):
