@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmark.spec import RunSpec
@@ -27,6 +28,7 @@ class Epoch:
         best_acc: best validation accuracy so far; None as well.
         patience_left: epochs until the run stops, unless the validation accuracy improves.
         time: seconds since 1970 at its end.
+        own: figures that only some models have, by the name they are logged under: internal scales.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Epoch:
     best_acc: float | None
     patience_left: int
     time: float
+    own: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def scale_range(epoch: Epoch) -> str:
+    """The smallest and the largest internal scale, where one set of scales is learned."""
+    scales = [value for name, value in epoch.own.items() if name.startswith("scale_")]
+    return f"scales {scales[0]:.2f} to {scales[-1]:.2f}  " if scales else ""
+
+
 class Watch(Observer):
     """What both kinds of progress know: the last epoch, the epochs that are left and their time."""
 
@@ -64,7 +70,7 @@ class PlainProgress(Watch):
             valid = f"val {epoch.val_loss:.4f} {epoch.val_acc:6.2f}%  best {epoch.best_acc:6.2f}%  "
         self._print(
             f"epoch {epoch.number:3d}/{self.max_epochs}  "
-            f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  {valid}"
+            f"train {epoch.train_loss:.4f} {epoch.train_acc:6.2f}%  {valid}{scale_range(epoch)}"
             f"{'' if self.patience is None else f'patience {epoch.patience_left:2d}  '}"
             f"{epoch.train_time:.2f} s  left {self.left(epoch)}"
         )
@@ -117,7 +123,7 @@ class LiveProgress(Watch):
                 f"val acc [bold]{epoch.val_acc:.1f}[/] [dim]best[/] {epoch.best_acc:.1f}"
             )
         patience = self._patience(epoch)
-        figures = f"loss {epoch.train_loss:.3f}{scores}  [dim]{patience}[/]ETA {self.left(epoch)}"
+        figures = f"loss {epoch.train_loss:.3f}{scores}  {scale_range(epoch)}[dim]{patience}[/]ETA {self.left(epoch)}"
         following = min(epoch.number + 1, self.max_epochs)
         self._bar.update(self._task, completed=0, number=following, figures=figures)
 

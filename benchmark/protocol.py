@@ -104,6 +104,23 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
+class ScaleCourse:
+    """How internal scales are learned, where a model learns them (Basting et al., VISAPP 2024).
+
+    Attributes:
+        lr: their own rate.
+        warmup: epochs, of the protocol's `max_epochs`, in which they are frozen; a shorter or longer run freezes them
+            for the same share of its epochs, and for one at least.
+        lr_drops, lr_factor: as in `Protocol`, for this rate.
+    """
+
+    lr: float = 5e-3
+    warmup: int = 2
+    lr_drops: tuple[int, ...] = ()
+    lr_factor: float = 0.1
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How every model of a study is trained; what a run may change is in its `benchmark.spec.RunSpec`.
 
@@ -125,6 +142,7 @@ class Protocol:
         crop_padding: pixels of black around a training image, out of which its own size is cut at random.
         flip: mirror every other training image, by chance.
         cutout: side in pixels of the square at a random place of a training image that is set to the mean.
+        scales: how internal scales are learned.
         amp: mixed precision, none; it is a field of a run that leaves the protocol where it is used.
     """
 
@@ -153,12 +171,23 @@ class Protocol:
     crop_padding: int = 0
     flip: bool = False
     cutout: int = 0
+    scales: ScaleCourse = field(default_factory=ScaleCourse)
     amp: str | None = None
 
     def lr_at(self, lr: float, epoch: int, max_epochs: int) -> float:
         """The rate in an epoch, counted from 1, of a run of `max_epochs` that began with `lr`."""
-        drops = sum((epoch - 1) * self.max_epochs >= drop * max_epochs for drop in self.lr_drops)
-        return lr * self.lr_factor**drops
+        return lr * self.lr_factor ** self._passed(self.lr_drops, epoch, max_epochs)
+
+    def scale_lr_at(self, epoch: int, max_epochs: int) -> float:
+        """The rate of internal scales in an epoch, counted from 1; 0 while they are frozen."""
+        course = self.scales
+        if course.warmup and not self._passed((course.warmup,), epoch, max_epochs):
+            return 0.0
+        return course.lr * course.lr_factor ** self._passed(course.lr_drops, epoch, max_epochs)
+
+    def _passed(self, marks: tuple[int, ...], epoch: int, max_epochs: int) -> int:
+        """How many marks, epochs of `self.max_epochs`, lie behind at the same share of `max_epochs`."""
+        return sum((epoch - 1) * self.max_epochs >= mark * max_epochs for mark in marks)
 
 
 #: STIR, section 4 of the paper.
@@ -178,6 +207,24 @@ MNIST_SCALE = Protocol(
     shuffle_seed=None,
     normalisation=(0.0607, 0.2161),
     rescaling=(0.5, 2.0),
+    scales=ScaleCourse(lr=5e-3, warmup=10, lr_drops=(20, 40)),
+)
+
+#: Digits over a range of sizes, for one layer with learned scales: Basting, Bruintjes, Wiedemer, Kuemmerer, Bethge and
+#: van Gemert, "Scale Learning in Scale-Equivariant Convolutional Networks", VISAPP 2024, and the commands published
+#: with it. (Their code lets the rate of the scales rise over the warm-up; here they are frozen during it.) Images are
+#: normalised by the mean and standard deviation of the run's own training images.
+MNIST_RANGE = Protocol(
+    "scale-learning",
+    batch_size=128,
+    max_epochs=60,
+    patience=None,
+    lr=1e-2,
+    learning_rates=(1e-2,),
+    lr_drops=(20, 40),
+    seeds={"mnist-range": (0, 1, 2)},
+    shuffle_seed=None,
+    scales=ScaleCourse(lr=1e-2, warmup=5, lr_drops=(20, 40), lr_factor=0.75),
 )
 
 #: STL-10: the same paper, section 6.2, and the same code. There is no validation split: all labelled images are trained

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark import scale_ranges
 from benchmark.protocol import SCENARIOS, Scenario
-from benchmark.studies import Study, study_of
+from benchmark.studies import Study, scale_fields, study_of
 from benchmark.studies.stir import is_file as is_file
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
@@ -45,6 +46,12 @@ class RunSpec:
         realization: of MNIST-Scale, 0 to 5.
         augment: whether training augments the images as the study's protocol says.
         amp: train in mixed precision, "bfloat16" or "float16"; of STL-10.
+        scale_parameterisation, learn_sigma, sigma, isr: of a model whose internal scales are learned: how, whether
+            the smallest one too, and where the smallest one and their range start (`siconvnet.layers.LearnableScales`).
+        scale_range: smallest and largest scale of MNIST-range's digits; a pair, or text such as "1,8".
+        distribution: how these scales are distributed, see `benchmark.studies.mnist_range`.
+        canvas: side of MNIST-range's images in pixels.
+        digits: which digits MNIST-range is made of, "all" 70,000 or the 1,500 "embedded" ones.
     """
 
     model: str
@@ -60,14 +67,27 @@ class RunSpec:
     realization: int = OPEN
     augment: bool = OPEN
     amp: str | None = OPEN
+    scale_parameterisation: str | None = OPEN
+    learn_sigma: bool | None = OPEN
+    sigma: float | None = OPEN
+    isr: float | None = OPEN
+    scale_range: str | None = OPEN
+    distribution: str | None = OPEN
+    canvas: int = OPEN
+    digits: str | None = OPEN
 
     def __post_init__(self) -> None:
         for key, value in self.study.defaults(self).items():
             if getattr(self, key) is None:
                 object.__setattr__(self, key, value)
         # 1 and 1.0 are the same rate and must have the same hash.
-        if type(self.lr) is int:
-            object.__setattr__(self, "lr", float(self.lr))
+        for key in ("lr", "sigma", "isr"):
+            if type(value := getattr(self, key)) is int:
+                object.__setattr__(self, key, float(value))
+        if self.scale_range is not None:
+            object.__setattr__(self, "scale_range", scale_ranges.canonical(self.scale_range))
+        for key in scale_fields.redundant(self):
+            object.__setattr__(self, key, None)
 
     @property
     def study(self) -> Study:
@@ -112,7 +132,7 @@ class RunSpec:
         values = {
             name: value
             for name, value in {**self.to_dict(), "model": self.model_key, "dataset": self.dataset_key}.items()
-            if name in study.identity or value != getattr(study.protocol, name)
+            if name in study.identity or name in study.optional or value != getattr(study.protocol, name)
         }
         # json writes floats by repr, the shortest text that reads back as the same number: stable since 3.1.
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -171,13 +191,22 @@ class RunSpec:
     def _refuse_foreign(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in self.study.fields and value is not None and value is not False:
-                option = field.name.replace("_", "-")
-                told = f" {value}" if not isinstance(value, bool) else ""
-                raise InvalidArgument(f"--{option}{told} does not apply to a run on {self.dataset}; leave it out.")
+            unset = value is None or (field.name == "augment" and value is False)
+            if field.name not in self.study.fields and not unset:
+                told = scale_fields.option(field.name, value)
+                raise InvalidArgument(f"{told} does not apply to a run on {self.dataset}; leave it out.")
 
     def _validate_numbers(self) -> None:
-        for key in ("evaluation", "kernel_size", "seed", "batch_size", "max_epochs", "patience", "realization"):
+        for key in (
+            "evaluation",
+            "kernel_size",
+            "seed",
+            "batch_size",
+            "max_epochs",
+            "patience",
+            "realization",
+            "canvas",
+        ):
             value = getattr(self, key)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InvalidArgument(f"{key.replace('_', ' ')} {value!r} is no whole number.")
@@ -203,7 +232,9 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that the study has, as they are stored."""
-        return {key: getattr(self, key) for key in self.study.fields}
+        optional = self.study.optional
+        values = {key: getattr(self, key) for key in self.study.fields}
+        return {key: value for key, value in values.items() if value is not None or key not in optional}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:

@@ -56,7 +56,7 @@ def read_field(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     kind = _TYPES[name]
-    if value in ("None", "") and "str" not in kind:
+    if value in ("None", "") and kind != "str":
         return None
     if "bool" in kind:
         return value in ("True", "1")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.ranges import MOST, PUBLISHED
 from benchmark.spec import RunSpec, default_lr
-from benchmark.studies import find_study
+from benchmark.studies import Study, find_study
 from benchmark.studies.axes import Axis
 from siconvnet.errors import InvalidArgument
 
@@ -176,7 +176,7 @@ def cells(grid: Grid) -> Iterator[Cell]:
     for values in itertools.product(*(grid.axes[axis.name] for axis in axes)):
         cell = dict(zip(names, values, strict=True))
         if not study.senseless(**{name: cell[name] for name in study.judged}):
-            yield Cell(tuple(cell.items()))
+            yield Cell(_stated(study, cell))
 
 
 def skips(grids: Iterable[Grid]) -> tuple[Skip, ...]:
@@ -188,8 +188,13 @@ def skips(grids: Iterable[Grid]) -> tuple[Skip, ...]:
         for values in itertools.product(*(grid.axes[axes[name]] for name in study.judged)):
             judged = dict(zip(study.judged, values, strict=True))
             if reason := study.senseless(**judged):
-                found[Skip(tuple(judged.items()), reason)] = None
+                found[Skip(_stated(study, judged), reason)] = None
     return tuple(found)
+
+
+def _stated(study: Study, values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The fields without those that the model has of itself."""
+    return tuple((name, value) for name, value in values.items() if value is not None or name not in study.optional)
 
 
 def choose(grid: Grid, finished: Mapping[str, RunState]) -> dict[Cell, float]:

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from benchmark import protocol
 from benchmark.events import Epoch
 from siconvnet.errors import SiconvnetError
+from siconvnet.layers.learned_scales import ScaleError, scale_figures, scale_parameters
 
 #: Called after each batch with how many batches are done and how many the epoch has.
 StepCallback = Callable[[int, int], None]
 
 
 class TrainingError(SiconvnetError):
-    """A run that cannot go on: its loss is no finite number any more."""
+    """A run that cannot go on: its loss is no finite number any more, or its internal scales have run away."""
 
 
 class Batches(Protocol):
@@ -120,9 +121,16 @@ class Training:
 
     def __post_init__(self) -> None:
         kind = getattr(torch.optim, self.plan.optimizer.name)
-        self.optimizer = kind(self.model.parameters(), lr=self.lr, **self.plan.optimizer.options)
+        self.optimizer = kind(self._groups(), lr=self.lr, **self.plan.optimizer.options)
         self.criterion = nn.CrossEntropyLoss()
         self.scaler = torch.amp.GradScaler(self.train.labels.device.type, enabled=self.amp == "float16")
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The weights, and where scales are learned these for themselves: decay would only shrink them."""
+        scales = scale_parameters(self.model)
+        own = {id(parameter) for parameter in scales}
+        weights = [parameter for parameter in self.model.parameters() if id(parameter) not in own]
+        return [{"params": weights}, *([{"params": scales, "weight_decay": 0.0}] if scales else [])]
 
     @property
     def finished(self) -> bool:
@@ -144,11 +152,16 @@ class Training:
         """Train on every batch once, validate, remember the weights if they are the best so far.
 
         Raises:
-            TrainingError: the training or the validation loss is not finite.
+            TrainingError: the training or the validation loss is not finite, or internal scales have run away.
         """
         number = len(self.history) + 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.lr_at(self.lr, number, self.max_epochs)
+        try:
+            return self._epoch(number, on_step)
+        except ScaleError as error:
+            raise TrainingError(f"epoch {number}: {error}") from error
+
+    def _epoch(self, number: int, on_step: StepCallback | None) -> Epoch:
+        self._set_rates(number)
         self._wait()
         start = time.perf_counter()
         train_loss, train_acc = self._pass(on_step)
@@ -168,9 +181,20 @@ class Training:
             left = self.max_epochs - number
         else:
             left = self.patience if improved else self.history[-1].patience_left - 1
-        done = Epoch(number, train_loss, train_acc, train_time, val_loss, val_acc, best, left, time.time())
+        done = Epoch(
+            number, train_loss, train_acc, train_time, val_loss, val_acc, best, left, time.time(),
+            scale_figures(self.model),
+        )  # fmt: skip
         self.history.append(done)
         return done
+
+    def _set_rates(self, number: int) -> None:
+        weights, *scales = self.optimizer.param_groups
+        weights["lr"] = self.plan.lr_at(self.lr, number, self.max_epochs)
+        for group in scales:
+            group["lr"] = self.plan.scale_lr_at(number, self.max_epochs)
+            for parameter in group["params"]:
+                parameter.requires_grad_(group["lr"] > 0)
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch; without a validation split it has them."""

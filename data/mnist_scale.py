@@ -183,7 +183,7 @@ def build(source: Path | None = None, *, realization: int = 0) -> dict[str, npt.
         DatasetError: the digits are missing, damaged or not MNIST's.
     """
     check_realization(realization)
-    digits, labels = read_mnist(source or _download())
+    digits, labels = read_mnist(source or download())
     places = dict(zip(SPLIT_SIZES, split_digits(labels, realization), strict=True))
     factors = iter(draw_factors(sum(SPLIT_SIZES.values()), realization))
     arrays: dict[str, npt.NDArray] = {}
@@ -289,7 +289,12 @@ def png_md5(arrays: Mapping[str, npt.NDArray]) -> str:
     return digest.hexdigest()
 
 
-def _download() -> Path:
+def download() -> Path:
+    """MNIST's four IDX files, downloaded by torchvision if they are not there; their folder.
+
+    Raises:
+        DatasetError: they could not be downloaded.
+    """
     from benchmark.vision import vision_module
 
     MNIST = vision_module("datasets").MNIST

@@ -25,8 +25,8 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
     "--source",
     type=folder,
     help="Folder with the raw material of a built-in dataset. emoji: the icons of Font Awesome 5.15.3, in place of "
-    "those in the package; mnist_digits, mnist-scale: MNIST's four IDX files; trafficsign, aerial: the downloaded zip "
-    "archives; signs_source: the npm package of the signs.",
+    "those in the package; mnist_digits, mnist-scale, mnist-range: MNIST's four IDX files; trafficsign, aerial: the "
+    "downloaded zip archives; signs_source: the npm package of the signs.",
 )
 @click.option("--images", type=folder, help="Your own images: a folder for each class, or photos with --annotations.")
 @click.option(
@@ -70,7 +70,8 @@ def build(
     """Build the data file of NAME.
 
     NAME is a built-in dataset: emoji, mnist or signs; trafficsign or aerial, from the raw archives in --source;
-    mnist_digits or signs_source, of which two of these are made; or mnist-scale (six files, one a realization). Or it
+    mnist_digits or signs_source, of which two of these are made; mnist-scale (six files, one a realization); or
+    mnist-range, all digits for it. Or it
     is the dataset of an installed package. Or it is a name of your choice, and --images or --torchvision says of what;
     the dataset is then known by that name.
     The file appears when it is complete, or not at all; interrupted, the same command goes on where it was.
@@ -95,6 +96,9 @@ def build(
         if taken:
             raise InvalidArgument(f"'mnist-scale' takes no --{next(iter(taken)).replace('_', '-')}.")
         _build_mnist_scale(chosen, source)
+        return
+    if name == "mnist-range":
+        _build_mnist_range(source, {**given, "output": output, "unverified": unverified})
         return
     if name in builders.BUILDERS or not given:
         if given:
@@ -130,6 +134,15 @@ def _build_mnist_scale(realization: int | None, source: Path | None) -> None:
         check_realization(realization)
     for number in range(NUM_REALIZATIONS) if realization is None else [realization]:
         click.echo(f"mnist-scale, realization {number}: {prepare(number, source=source)} (as published)")
+
+
+def _build_mnist_range(source: Path | None, others: dict[str, Any]) -> None:
+    from benchmark.data.mnist_range import prepare
+    from siconvnet.errors import InvalidArgument
+
+    if taken := [key for key, value in others.items() if value]:
+        raise InvalidArgument(f"'mnist-range' takes no --{taken[0].replace('_', '-')}.")
+    click.echo(f"mnist-range, MNIST's 70,000 digits: {prepare(source)}")
 
 
 def _check_format(canvas: str | None, scales: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.scale_options import scale_options
 from benchmark.protocol import MNIST_SCALE, PAPER, STL10
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     "--dataset",
     "--data",
     required=True,
-    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale, or stl10.",
+    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale, mnist-range or stl10.",
 )
 @click.option("-e", "--evaluation", help="STIR's scenario: 1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
 @click.option("--realization", type=int, help="Of mnist-scale, 0 to 5.  [default: 0]")
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of the data files.  [default: SICONVNET_DATA, else your own]",
 )
+@scale_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
 @click.option(
@@ -91,12 +93,14 @@ def run(
     records: Path | None,
     force: bool,
     quiet: bool,
+    **scales: Any,
 ) -> None:
     """Train a model once and show its figures beside the published ones.
 
     \b
     benchmark run --model pixel_pool --dataset emoji --evaluation 2
     benchmark run --model ses_vector_28 --dataset mnist-scale --realization 0
+    benchmark run --model scale_probe --dataset mnist-range --scale-range 1,8 --scale-parameterisation isr
     benchmark run --model wrn_16_8_ses_b --dataset stl10 --amp bfloat16 --data-dir ~/data
 
     The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated.
@@ -127,6 +131,7 @@ def run(
         "max_epochs": epochs,
         "patience": patience,
         "amp": amp,
+        **scales,
     }
     spec = RunSpec(model, dataset, **given).validate()
     spec.check_effective()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from benchmark.studies.base import Study
+from benchmark.studies.mnist_range import MnistRange
 from benchmark.studies.mnist_scale import MnistScale
 from benchmark.studies.stir import Stir
 from benchmark.studies.stl10 import Stl10
@@ -17,7 +18,9 @@ from siconvnet.errors import UnknownName
 __all__ = ["STIR", "STUDIES", "Study", "find_study", "study_of"]
 
 STIR = Stir()
-STUDIES: Mapping[str, Study] = MappingProxyType({study.name: study for study in (STIR, MnistScale(), Stl10())})
+STUDIES: Mapping[str, Study] = MappingProxyType(
+    {study.name: study for study in (STIR, MnistScale(), MnistRange(), Stl10())}
+)
 
 
 def find_study(name: str) -> Study:

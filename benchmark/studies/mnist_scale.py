@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import ranges
 from benchmark.protocol import MNIST_SCALE, Protocol
-from benchmark.studies import axes
+from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, DataState, Row, Study, Task
 from siconvnet.errors import InvalidArgument, UnknownName
@@ -34,7 +34,9 @@ class MnistScale(Study):
     title = "MNIST-Scale"
     protocol = MNIST_SCALE
     identity = ("model", "dataset", "realization", "augment", "lr", "seed")
-    fields = (*identity, "batch_size", "max_epochs", "patience")
+    optional = scale_fields.FIELDS
+    fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
+    judged = ("model", *optional)
     data_fields = ("dataset", "realization")
 
     @functools.cached_property
@@ -50,6 +52,7 @@ class MnistScale(Study):
             ),
             axes.flag("augment", help="no, yes or both."),
             axes.models(self.list_models),
+            *scale_fields.axes(),
             axes.lrs(),
             axes.seeds(axes.OWN_SEED),
         )
@@ -64,6 +67,9 @@ class MnistScale(Study):
         origin = "MNIST, rescaled as in arXiv 1910.11093"
         state = DataState(self.name, NUM_CLASSES, 1, origin, "CC BY-SA 3.0", there, len(paths), str(place), told)
         return (state,)
+
+    def senseless(self, **judged: Any) -> str:
+        return scale_fields.senseless(**judged)
 
     def prepare(self, spec: RunSpec) -> None:
         from siconvnet.datasets.mnist_scale import load_mnist_scale
@@ -95,6 +101,7 @@ class MnistScale(Study):
                 )
             raise UnknownName("MNIST-Scale model", spec.model, VARIANTS)
         check_realization(spec.realization)
+        scale_fields.check(spec)
         if spec.batch_size == 1 or SPLIT_SIZES["train"] % spec.batch_size == 1:
             raise InvalidArgument(
                 f"batch size {spec.batch_size} leaves a batch of one image, which batch normalisation cannot take."
@@ -104,7 +111,10 @@ class MnistScale(Study):
         return f"realization {spec.realization}{', augmented' if spec.augment else ''}"
 
     def tag(self, spec: RunSpec) -> str:
-        return f"r{spec.realization}{'+' if spec.augment else ''}"
+        return " ".join(filter(None, [f"r{spec.realization}{'+' if spec.augment else ''}", scale_fields.tag(spec)]))
+
+    def facts(self, spec: RunSpec) -> dict[str, Any]:
+        return scale_fields.resolved(spec)
 
     def section(self, spec: RunSpec) -> str:
         return "augmented" if spec.augment else "plain"
@@ -154,7 +164,7 @@ class MnistScaleTask(Task):
     def create_model(self) -> nn.Module:
         from siconvnet.models.mnist_scale import create_mnist_scale_model
 
-        return create_mnist_scale_model(self.spec.model)
+        return create_mnist_scale_model(self.spec.model, **scale_fields.resolved(self.spec))
 
     def predict(self, model: nn.Module) -> Predictions:
         from benchmark.evaluation import predict

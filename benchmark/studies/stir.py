@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import ranges
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
-from benchmark.studies import axes
+from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, Row, Study, Task
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
@@ -37,8 +37,9 @@ class Stir(Study):
     title = "STIR"
     protocol = PAPER
     identity = ("model", "dataset", "evaluation", "kernel_size", "interpolation", "lr", "seed")
-    fields = (*identity, "batch_size", "max_epochs", "patience")
-    judged = ("model", "kernel_size", "interpolation")
+    optional = scale_fields.FIELDS
+    fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
+    judged = ("model", "kernel_size", "interpolation", *optional)
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -56,12 +57,14 @@ class Stir(Study):
                 default=PAPER.interpolation,
                 help=f"{', '.join(INTERPOLATIONS)}.",
             ),
+            *scale_fields.axes(),
             axes.lrs(),
             axes.seeds(f"{selection[0]}-{selection[-1]}"),
         )
 
     def senseless(self, **judged: Any) -> str:
-        return _senseless(**judged)
+        scales = {name: judged.pop(name) for name in scale_fields.FIELDS}
+        return _senseless(**judged) or scale_fields.senseless(model=judged["model"], **scales)
 
     def prepare(self, spec: RunSpec) -> None:
         from benchmark.data import prepare
@@ -109,6 +112,7 @@ class Stir(Study):
         find_scenario(spec.evaluation)
         # Channels and classes come with the data and are checked there.
         check_model_arguments(1, 2, spec.kernel_size, spec.interpolation)
+        scale_fields.check(spec)
 
     def check_effective(self, spec: RunSpec) -> None:
         import siconvnet
@@ -131,7 +135,10 @@ class Stir(Study):
         return (self.name, dataset_key, self.setting(spec))
 
     def facts(self, spec: RunSpec) -> dict[str, Any]:
-        return {"scenario": self.setting(spec)}
+        return {"scenario": self.setting(spec), **scale_fields.resolved(spec)}
+
+    def tag(self, spec: RunSpec) -> str:
+        return scale_fields.tag(spec)
 
     def open(self, spec: RunSpec, device: torch.device) -> Task:
         return StirTask(spec, device)
@@ -217,6 +224,7 @@ class StirTask(Task):
             num_classes=self.data.num_classes,
             kernel_size=self.spec.kernel_size,
             interpolation=self.spec.interpolation,
+            **scale_fields.resolved(self.spec),
         )
 
     def predict(self, model: nn.Module) -> Predictions:

@@ -77,10 +77,10 @@ def epoch_metrics(history: Sequence[Mapping[str, Any]]) -> list[Metric]:
     from mlflow.entities import Metric
 
     return [
-        Metric(name, float(epoch[name]), milliseconds(epoch["time"]), int(epoch["number"]))
+        Metric(name, float(value), milliseconds(epoch["time"]), int(epoch["number"]))
         for epoch in history
-        for name in EPOCH_METRICS
-        if epoch[name] is not None
+        for name, value in ({name: epoch[name] for name in EPOCH_METRICS} | dict(epoch.get("own", {}))).items()
+        if value is not None
     ]
 
 

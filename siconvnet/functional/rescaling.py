@@ -55,3 +55,20 @@ def rescale_images(images: Tensor, factors: Tensor, centre: float) -> Tensor:
     levels = matrices @ images @ matrices.mT
     # A level that is whole but for the rounding of this arithmetic is meant to stay that level.
     return (levels + 1e-4).floor().clamp(0, 255)
+
+
+def place_on_canvas(images: Tensor, factors: Tensor, canvas: int) -> Tensor:
+    """Rescale 8-bit images about the middle of a black canvas: (N, C, size, size) -> (N, C, canvas, canvas).
+
+    As `rescale_images` of images that were first given a black margin, without making these.
+
+    Args:
+        images: levels 0..255, any floating type; `size` and `canvas` are both even or both odd.
+        factors: (N,), above 1 enlarges.
+        canvas: side in pixels, at least `size`.
+    """
+    size = images.shape[-1]
+    margin = (canvas - size) // 2
+    matrices = bicubic_matrices(factors, canvas, canvas / 2)[:, :, margin : margin + size].to(images.dtype)[:, None]
+    levels = matrices @ images @ matrices.mT
+    return (levels + 1e-4).floor().clamp(0, 255)

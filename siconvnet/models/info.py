@@ -48,16 +48,17 @@ class ModelInfo:
     stages: tuple[str, ...] = ()
     scale_pools: tuple[str, ...] = ()
 
-    def _takes(self, argument: str) -> bool:
+    def takes(self, argument: str) -> bool:
+        """Whether the factory can be called with `argument`."""
         return argument in inspect.signature(self.factory).parameters
 
     @property
     def uses_kernel_size(self) -> bool:
-        return self._takes("kernel_size")
+        return self.takes("kernel_size")
 
     @property
     def uses_interpolation(self) -> bool:
-        return self._takes("interpolation")
+        return self.takes("interpolation")
 
 
 def describe_model(name: str, model: object) -> ModelInfo:
@@ -112,7 +113,7 @@ def build_model(info: ModelInfo, **arguments: Any) -> nn.Module:
     from torch import nn
 
     shared = ("num_channels", "num_classes", "kernel_size", "interpolation")
-    given = {key: value for key, value in arguments.items() if key not in shared or info._takes(key)}
+    given = {key: value for key, value in arguments.items() if key not in shared or info.takes(key)}
     try:
         model = info.factory(**given)
     except SiconvnetError:

@@ -1,0 +1,150 @@
+"""The fields of a run whose model learns its internal scales, for every study that has such a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from benchmark import ranges
+from benchmark.studies.axes import Axis, Values
+from siconvnet.errors import InvalidArgument
+from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS, check_start, find_freedom
+
+if TYPE_CHECKING:
+    from benchmark.spec import RunSpec
+
+FIELDS = ("scale_parameterisation", "learn_sigma", "sigma", "isr")
+DEFAULT = "isr"
+OWN = "own"
+
+
+def own_values(model: str, parameterisation: str | None = None) -> dict[str, Any]:
+    """What these fields are where they are left open: nothing, unless the model is one of ours that learns scales.
+
+    Raises:
+        UnknownName: no such parameterisation.
+    """
+    start = LEARNERS.get(model)
+    if start is None:
+        return {}
+    name = parameterisation or DEFAULT
+    own = {"scale_parameterisation": DEFAULT, "learn_sigma": find_freedom(name).learned}
+    return {**own, "sigma": start.sigma, "isr": start.isr}
+
+
+def redundant(spec: RunSpec) -> list[str]:
+    """The fields that say what would hold without them; left out, a run has one hash."""
+    try:
+        own = own_values(spec.model, spec.scale_parameterisation)
+    except InvalidArgument:
+        return []
+    return [
+        name for name, value in own.items() if type(getattr(spec, name)) is type(value) and getattr(spec, name) == value
+    ]
+
+
+def resolved(spec: RunSpec) -> dict[str, Any]:
+    """All that the fields say, what they leave open included; empty for a model that learns no scales."""
+    given = {name: getattr(spec, name) for name in FIELDS if getattr(spec, name) is not None}
+    return {**own_values(spec.model, spec.scale_parameterisation), **given}
+
+
+def check(spec: RunSpec) -> None:
+    """Refuse scales that cannot be, and fields of scales for a model that learns none.
+
+    Raises:
+        UnknownName: no such parameterisation.
+        InvalidArgument: a start out of range, or a model whose scales are not learned.
+    """
+    given = [name for name in FIELDS if getattr(spec, name) is not None]
+    if not given:
+        return
+    if not _learns(spec.model):
+        raise InvalidArgument(
+            f"{option(given[0], getattr(spec, given[0]))} does not apply to {spec.model}, whose scales are not "
+            f"learned; leave it out, or choose one of {', '.join(LEARNERS)}."
+        )
+    for name in ("sigma", "isr"):
+        value = getattr(spec, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise InvalidArgument(f"{name} {value!r} is no number.")
+    if spec.learn_sigma not in (None, False, True):
+        raise InvalidArgument(f"learn sigma {spec.learn_sigma!r} is neither true nor false.")
+    if spec.model in LEARNERS:
+        found = resolved(spec)
+        check_start(2, found["scale_parameterisation"], found["sigma"], found["isr"], spec.learn_sigma)
+
+
+def tag(spec: RunSpec) -> str:
+    """What of these fields is not the model's own, in a few words."""
+    words = [] if spec.scale_parameterisation is None else [spec.scale_parameterisation]
+    if spec.learn_sigma is not None:
+        words.append("sigma learned" if spec.learn_sigma else "sigma kept")
+    words += [f"{name}={getattr(spec, name):g}" for name in ("sigma", "isr") if getattr(spec, name) is not None]
+    return " ".join(words)
+
+
+def variant(spec: RunSpec) -> str:
+    """The model, and in brackets what of these fields is not its own: runs that differ in it are no repetitions."""
+    words = tag(spec)
+    return f"{spec.model} [{words}]" if words else spec.model
+
+
+def senseless(
+    *, model: str, scale_parameterisation: str | None, learn_sigma: bool | None, sigma: float | None, isr: float | None
+) -> str:
+    """Why a grid leaves out the runs with these values; empty if it does not."""
+    given = (scale_parameterisation, learn_sigma, sigma, isr)
+    if all(value is None for value in given):
+        return ""
+    if not _learns(model):
+        return f"{model} learns no scales"
+    freedom = find_freedom(scale_parameterisation or DEFAULT)
+    if learn_sigma is not None and not (freedom.learned and freedom.has_sigma):
+        return f"{scale_parameterisation} has no sigma to learn or to keep"
+    return ""
+
+
+def axes() -> tuple[Axis, ...]:
+    """What grids go through in these fields; left out, each model has its own."""
+    return (
+        _axis("scale_parameterisations", _parameterisations, "As isr,spacing; or own: the model's."),
+        _axis("learn_sigma", lambda value: ranges.flags(value, "learn_sigma"), "no, yes or both.", alone="yes"),
+        _axis("sigmas", lambda value: _numbers(value, "sigmas"), "Smallest scale at the start, as 1,2,4."),
+        _axis("isrs", lambda value: _numbers(value, "isrs"), "Internal scale range at the start, as 1.5,3,6."),
+    )
+
+
+def _axis(name: str, read: Callable[[object], Values], help: str, alone: str | None = None) -> Axis:
+    def read_or_own(value: object) -> Values:
+        return (None,) if value == OWN else read(value)
+
+    field = name if name == "learn_sigma" else name.removesuffix("s")
+    return Axis(name, field, read_or_own, OWN, help, alone)
+
+
+def _parameterisations(value: object) -> Values:
+    return ranges.names(value, "parameterisation", list(PARAMETERISATIONS))
+
+
+def _numbers(value: object, what: str) -> Values:
+    try:
+        return tuple(dict.fromkeys(float(part) for part in ranges.parts(value, what)))
+    except ValueError:
+        raise InvalidArgument(f"{what}: {value!r} is not accepted; give numbers, as in 1.5,3,6.") from None
+
+
+def option(name: str, value: object) -> str:
+    """A field and its value as they are written on the command line."""
+    text = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{text}" if value else f"--no-{text}"
+    return f"--{text} {value}"
+
+
+def _learns(model: str) -> bool:
+    if model in LEARNERS:
+        return True
+    from siconvnet.models import is_target, model_info
+
+    return is_target(model) and model_info(model).takes(FIELDS[0])
