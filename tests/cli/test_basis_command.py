@@ -44,7 +44,7 @@ def test_one_scale_has_no_pairs(tmp_path):
         (["disco", "-o", "mult=2"], "takes no options"),
         (["hermite_b", "-o", "mult"], "KEY=NUMBER"),
         (["hermite_b", "-o", "mult=x"], "KEY=NUMBER"),
-        (["hermite_a", "-o", "mult=2"], "takes no options"),
+        (["hermite_a", "-o", "mult=2"], "takes smallest_scale, not mult"),
     ],
 )
 def test_refuses(tmp_path, arguments, message):

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from benchmark.spec import RunSpec, default_lr
 from benchmark.studies import STUDIES
+from siconvnet.datasets import dataset_path
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
 PLAIN = RunSpec("standard", "emoji", 2)
@@ -163,7 +165,9 @@ def test_a_data_set_of_ones_own_is_known_by_its_content(tmp_path, monkeypatch):
     for content in (b"first", b"second"):
         folder = tmp_path / content.decode()
         folder.mkdir()
-        (folder / "mine.npz").write_bytes(content)
+        shutil.copy(dataset_path("emoji"), folder / "mine.npz")
+        with zipfile.ZipFile(folder / "mine.npz", "a") as archive:
+            archive.comment = content
         monkeypatch.setenv("SICONVNET_DATA", str(folder))
         keys.add(RunSpec("standard", "mine", 2).dataset_key)
     assert len(keys) == 2 and all(key.startswith("mine-") for key in keys)
