@@ -14,6 +14,9 @@ from siconvnet.layers.checks import check_images
 from siconvnet.names import INTERPOLATIONS
 
 SELECTIONS = ("max", "attention")
+GAIN = 10.0
+"""Of the attention at first. The largest responses of fresh kernels differ by a tenth, so that with a gain of 1 the
+weights begin all but equal: a mean over the scales, from which learning is slow to get away."""
 
 
 def odd_size(kernel_size: int, factor: float) -> int:
@@ -59,8 +62,8 @@ class SacnnConv2d(nn.Module):
     M base kernels for each pair of channels are rescaled by S factors, which makes M S candidates for each output
     channel. Each candidate is judged by its largest response p over the whole map. "max" passes on the map of the one
     with the largest p. "attention" passes on the mean of all maps weighted by softmax(A p + a), with a learned square
-    matrix A and vector a that all channels share; they start as the identity and zero, so that attention starts as the
-    soft form of "max".
+    matrix A and vector a that all channels share; they start as `GAIN` times the identity and zero, so that attention
+    starts as the soft form of "max".
 
     Args:
         in_channels: C.
@@ -110,6 +113,8 @@ class SacnnConv2d(nn.Module):
         if select == "attention":
             self.attention = nn.Linear(num_bases * len(factors), num_bases * len(factors))
             nn.init.eye_(self.attention.weight)
+            with torch.no_grad():
+                self.attention.weight.mul_(GAIN)
             nn.init.zeros_(self.attention.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ They come from a summary of the STIR paper, not from the paper itself, whose pse
 * "M" has two base kernels for each pair of channels; any of them at any scale can be chosen.
 * What is chosen is one kernel for each image and output channel, not for each pixel, by its largest response. The
   linear map of the attention sees these largest responses, one a candidate, so that it does not depend on the image's
-  size.
+  size. It starts as ten times the identity: near the choice by the largest response, not near the mean of all.
 * The network is the one of all methods here: 16 and 32 channels, ReLU, global maximum, a linear layer, and logits
   where the summary has probabilities. Convolutions keep the side of their input ("same" padding).
 """

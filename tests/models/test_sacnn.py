@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import siconvnet
+from siconvnet.datasets import load_dataset
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.layers import SacnnConv2d
-from siconvnet.layers.sacnn import candidate_responses, choose, odd_size, peaks
+from siconvnet.layers.sacnn import GAIN, candidate_responses, choose, odd_size, peaks
 from siconvnet.models.sacnn import _FACTORS
 
 FACTORS = (1.0, 2.0)
@@ -90,6 +91,19 @@ def test_attention_starts_as_the_soft_form_of_max():
     with torch.no_grad():
         soft.attention.weight.mul_(1e6)
     torch.testing.assert_close(soft(images()), hard(images()))
+
+
+@pytest.mark.parametrize("name", ["sacnn_s_at", "sacnn_m_at"])
+def test_attention_does_not_start_as_a_mean_of_all(name):
+    """Half-way to a choice on real images; with a gain of 1 every candidate would weigh about the same."""
+    torch.manual_seed(1)
+    conv = siconvnet.create_model(name, num_channels=1, num_classes=36).conv1
+    x = torch.from_numpy(load_dataset("emoji").select("train", [40]).images[:8])
+    with torch.no_grad():
+        scores = conv.attention(peaks(conv._responses(x)))
+    largest, gentle = (part.softmax(2).max(2).values.mean() for part in (scores, scores / GAIN))
+    uniform = 1 / scores.shape[2]
+    assert largest > 1.8 * uniform and gentle < 1.5 * uniform
 
 
 def test_of_equals_the_first_is_chosen():
