@@ -51,7 +51,7 @@ class RunSpec:
         scale_range: smallest and largest scale of MNIST-range's digits; a pair, or text such as "1,8".
         distribution: how these scales are distributed, see `benchmark.studies.mnist_range`.
         canvas: side of MNIST-range's images in pixels.
-        digits: which digits MNIST-range is made of, "all" 70,000 or the 1,500 "embedded" ones.
+        digits: which digits MNIST-range is made of, the "full" 70,000 or the 1,500 "embedded" ones.
     """
 
     model: str

@@ -21,8 +21,8 @@ from .files import exclusive, save_arrays
 from .mnist_scale import read_mnist
 
 SPLIT_SIZES: Mapping[str, int] = {"train": 10_000, "valid": 5_000, "test": 50_000}
-ALL, EMBEDDED = "all", "embedded"
-KINDS = (ALL, EMBEDDED)
+FULL, EMBEDDED = "full", "embedded"
+KINDS = (FULL, EMBEDDED)
 
 Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
@@ -57,8 +57,8 @@ def load(kind: str, seed: int) -> dict[str, Digits]:
     """Images (N, 28, 28) and labels (N,) of each split, by its name in `SPLIT_SIZES`.
 
     Args:
-        kind: "all", or "embedded": 500 digits in each split, the same for every seed.
-        seed: of the choice among all.
+        kind: "full", all of MNIST's, or "embedded": 500 digits in each split, the same for every seed.
+        seed: of the choice among all of them.
 
     Raises:
         UnknownName: no such kind.

@@ -33,7 +33,7 @@ CANVAS, LARGEST_CANVAS = 168, 252
 #: Side in pixels of the square that a digit of MNIST fills; its image is 28 pixels wide, the rest is margin.
 INK = 20
 NUM_CLASSES = 10
-TRAINING_DIGITS = {"all": 10_000, "embedded": 500}
+TRAINING_DIGITS = {"full": 10_000, "embedded": 500}
 
 
 class MnistRange(Study):
@@ -65,8 +65,8 @@ class MnistRange(Study):
                 "digits",
                 lambda: list(TRAINING_DIGITS),
                 kind="choice of digits",
-                default="all",
-                help="all or embedded.",
+                default="full",
+                help="full or embedded.",
             ),
             axes.models(self.list_models),
             *scale_fields.axes(),
@@ -91,7 +91,7 @@ class MnistRange(Study):
         load(spec.digits or "", spec.seed)
 
     def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        own = {"scale_range": "1,8", "distribution": "loguniform", "canvas": CANVAS, "digits": "all", "seed": 0}
+        own = {"scale_range": "1,8", "distribution": "loguniform", "canvas": CANVAS, "digits": "full", "seed": 0}
         return {**super().defaults(spec), **own}
 
     def list_models(self, pattern: str = "*") -> list[str]:
@@ -136,7 +136,7 @@ class MnistRange(Study):
     def setting(self, spec: RunSpec) -> str:
         words = [f"{spec.distribution} {spec.scale_range}"]
         words += [f"canvas {spec.canvas}"] if spec.canvas != CANVAS else []
-        return ", ".join([*words, *([f"{spec.digits} digits"] if spec.digits != "all" else [])])
+        return ", ".join([*words, *([f"{spec.digits} digits"] if spec.digits != "full" else [])])
 
     def tag(self, spec: RunSpec) -> str:
         return scale_fields.tag(spec)

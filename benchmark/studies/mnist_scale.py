@@ -116,6 +116,9 @@ class MnistScale(Study):
     def facts(self, spec: RunSpec) -> dict[str, Any]:
         return scale_fields.resolved(spec)
 
+    def entry(self, spec: RunSpec) -> str:
+        return scale_fields.variant(spec)
+
     def section(self, spec: RunSpec) -> str:
         return "augmented" if spec.augment else "plain"
 

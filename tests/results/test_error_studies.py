@@ -158,7 +158,7 @@ def test_evaluate_gives_the_error_by_object_size(digits: str, capsys, tmp_path: 
 
 def test_published_figures_name_entries() -> None:
     specs = STUDY.published_specs()
-    assert len(specs) == len(set(specs)) == 13
+    assert len(specs) == len(set(specs)) == 23
     assert all(STUDY.published(spec) for spec in specs)
     assert STUDY.published(RunSpec("ses_scalar_28", "mnist-scale", augment=True)) == ()
     assert STUDY.published(specs[0]) == published.errors("mnist-scale", specs[0].model, False)
