@@ -16,6 +16,10 @@ from siconvnet.functional import spectral
 FORWARD_COST = 3.5
 _BACKWARD_COST, _BACKWARD_COST_LARGE, _LARGE = 2.5, 0.6, 15
 
+# The spectra of many kernels are read for few images: the products wait for memory. From 128 x 128 channels on this was
+# 0.3 to 0.7 times as fast as a direct convolution with 4 images, and 1.2 to 2.4 times with 16 to 64.
+_FEW, _WIDE = 16, 128 * 128
+
 
 def backward_cost(kernel_size: int) -> float:
     """The relative cost of a multiply-add in the backward pass."""
@@ -28,6 +32,8 @@ def prefers_spectral(
     """Whether fewer operations in the frequency domain outweigh their lower rate."""
     batch, _, height, width = x_shape
     out_channels, in_group, k, _ = weight_shape
+    if batch < _FEW and out_channels * in_group >= _WIDE:
+        return False
     # Direct convolutions leave out the taps that fall on padding: of a 13 x 13 kernel on a 7 x 7 map all but 29 %.
     direct = batch * out_channels * in_group * _taps(height, k, padding) * _taps(width, k, padding)
     height, width = height + 2 * padding, width + 2 * padding

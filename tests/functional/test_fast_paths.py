@@ -137,6 +137,8 @@ def test_shapes_of_the_models_take_the_way_that_is_faster_there():
     assert spectral(16, 16, 32, 31, 58), "the second stage of the pooled models"
     assert not spectral(16, 1, 16, 31, 64), "their first stage has one channel"
     assert not spectral(2, 128, 128, 3, 24), "many channels and small kernels"
+    assert not spectral(8, 128, 128, 7, 24), "the spectra of many kernels for few images"
+    assert spectral(32, 128, 128, 7, 24), "the same for many images"
 
 
 @pytest.mark.parametrize(("length", "kernel", "padding"), [(7, 13, 6), (14, 15, 7), (28, 5, 0), (9, 3, 1), (5, 9, 6)])
