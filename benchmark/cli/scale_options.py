@@ -25,9 +25,7 @@ _OPTIONS = (
     click.option("--scale-range", metavar="LOW,HIGH", help="mnist-range: scales of the digits.  [default: 1,8]"),
     click.option("--distribution", help="mnist-range: loguniform, uniform, normal or fixed.  [default: loguniform]"),
     click.option("--canvas", type=int, help="mnist-range: side of the images in pixels.  [default: 168]"),
-    click.option(
-        "--digits", help="mnist-range: full (70,000) or embedded (the 1,500 of the package).  [default: full]"
-    ),
+    click.option("--digits", help="mnist-range: full (70,000), or embedded (1,500 in the package).  [default: full]"),
 )
 
 
