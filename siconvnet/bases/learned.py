@@ -69,14 +69,22 @@ def check_learnable(name: str, effective_size: int, options: Mapping[str, Any]) 
 
 def kernel_side(largest: float, effective_size: int, ceiling: int) -> int:
     """The odd side in pixels of kernels whose largest scale is `largest`: 2 ceil(4 sigma) + 1, at most `ceiling`."""
+    return min(max(_side(largest), effective_size | 1), ceiling)
+
+
+def _side(largest: float) -> int:
     # What float32 adds to a scale such as 3 must not cost two more rows and columns.
-    side = 2 * math.ceil(RADIUS * largest - 1e-4) + 1
-    return min(max(side, effective_size | 1), ceiling)
+    return 2 * math.ceil(RADIUS * largest - 1e-4) + 1
 
 
 def supports_at(scales: Sequence[float], side: int) -> tuple[int, ...]:
-    """For each scale the odd side in pixels beyond which its functions are cut off."""
-    return tuple(min(support_size(side, scale, max(scales)), side) for scale in scales)
+    """For each scale the odd side in pixels beyond which its functions are cut off.
+
+    Where a ceiling keeps kernels at `side`, it cuts off what is larger, and leaves smaller scales as they are.
+    """
+    largest = max(scales)
+    whole = max(side, _side(largest))
+    return tuple(min(support_size(whole, scale, largest), side) for scale in scales)
 
 
 def learned_basis(

@@ -11,6 +11,7 @@ side follows the largest of them (see `siconvnet.bases.learned`), and gradients 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -61,6 +62,11 @@ class _SESConv(nn.Module):
                     f"the ceiling of the kernel size must be odd and at least the effective size {effective_size}, "
                     f"not {kernel_size}."
                 )
+            if scales.values()[-1] > kernel_size / 2:
+                raise InvalidArgument(
+                    f"the largest internal scale would start at {scales.values()[-1]:.3g} pixels, and the canvas holds "
+                    f"no more than {kernel_size / 2:g}; a smaller sigma or ISR fits."
+                )
             self.learned = scales
             self.options = check_learnable(basis_type, effective_size, options)
         else:
@@ -80,8 +86,11 @@ class _SESConv(nn.Module):
             # The basis may come from elsewhere, and with it what of it is zero.
             self.supports = supports_of(self.basis)
 
-    def current_basis(self) -> tuple[Tensor, tuple[int, ...]]:
+    def current_basis(self, extent: float = math.inf) -> tuple[Tensor, tuple[int, ...]]:
         """The basis (F, S, side, side) and, for each scale, the side in pixels beyond which it is zero.
+
+        Args:
+            extent: the longer side in pixels of the maps that it meets.
 
         Raises:
             ScaleError: learned scales have run away.
@@ -92,7 +101,9 @@ class _SESConv(nn.Module):
         values = tuple(scales.tolist())
         check_scales(values, self.kernel_size / 2)
         side = kernel_side(values[-1], self.effective_size, self.kernel_size)
-        if kernel_side(values[-1], self.effective_size, self.kernel_size + 2) > self.kernel_size:
+        # Where kernels reach from rim to rim already, more of them would see padding alone.
+        whole = 2 * self.padding + 1 == self.kernel_size >= 2 * extent - 1
+        if not whole and kernel_side(values[-1], self.effective_size, self.kernel_size + 2) > self.kernel_size:
             warnings.warn(
                 f"the kernels have reached their ceiling of {self.kernel_size} pixels and no longer grow with the "
                 "largest internal scale, whose functions are cut off at their rim.",
@@ -165,7 +176,7 @@ class SESConv_Z2_H(_SESConv):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        basis, supports = self.current_basis()
+        basis, supports = self.current_basis(max(x.shape[-2:]))
         x, padding = self._frame(x, basis.shape[-1])
         kernel = steer(self.weight, basis)
         return conv_z2_h(x, kernel, self.bias, stride=self.stride, padding=padding, supports=supports)
@@ -215,7 +226,7 @@ class SESConv_H_H(_SESConv):
         self.scale_size = scale_size
 
     def forward(self, x: Tensor) -> Tensor:
-        basis, supports = self.current_basis()
+        basis, supports = self.current_basis(max(x.shape[-2:]))
         x, padding = self._frame(x, basis.shape[-1])
         kernel = steer(self.weight, basis)
         return conv_h_h(x, kernel, self.bias, stride=self.stride, padding=padding, supports=supports)

@@ -70,8 +70,8 @@ class DiscoVector(MnistScaleNet):
 class SesLearned(MnistScaleNet):
     """`SesVector` with learned scales, one set for all layers: ``[B, 1, 28, 28] -> [B, 10]``.
 
-    Basting et al., "Scale Learning in Scale-Equivariant Convolutional Networks", VISAPP 2024, section 4. Their kernels
-    are as large as their scales ask for, up to the side of the image.
+    Basting et al., "Scale Learning in Scale-Equivariant Convolutional Networks", VISAPP 2024, section 4. The kernels
+    are as large as their scales ask for.
 
     Args:
         upsample: double the image first.
@@ -91,7 +91,8 @@ class SesLearned(MnistScaleNet):
         learn_sigma: bool | None = None,
     ):
         scales = LearnableScales(num_scales, scale_parameterisation, sigma, isr, learn_sigma)
-        ceiling = 57 if upsample else 29
+        # A pixel of a kernel that is further out would see nothing but padding.
+        ceiling = 111 if upsample else 55
         basis = {"basis_type": "hermite_b", "mult": mult, "max_order": 4}
         head = [SESMaxProjection(), nn.ReLU(), last_pool(upsample), nn.BatchNorm2d(_C3)]
         super().__init__(

@@ -21,7 +21,8 @@ class ScaleProbe(nn.Module):
     """``[B, 1, canvas, canvas] -> [B, num_classes]``.
 
     Args:
-        canvas: side of the images in pixels, a multiple of 4; the side that kernels may grow to follows it.
+        canvas: side of the images in pixels, a multiple of 4. Kernels may grow to twice that: a pixel further out
+            would see nothing but padding.
         num_classes: of the objects.
         scale_parameterisation, sigma, isr, learn_sigma: see `siconvnet.layers.LearnableScales`.
 
@@ -42,7 +43,7 @@ class ScaleProbe(nn.Module):
         if canvas < EFFECTIVE_SIZE or canvas % FIELDS:
             raise InvalidArgument(f"a canvas of {canvas} pixels cannot be pooled to 4 x 4; give a multiple of 4.")
         self.scales = LearnableScales(NUM_SCALES, scale_parameterisation, sigma, isr, learn_sigma)
-        ceiling = canvas | 1
+        ceiling = 2 * canvas - 1
         self.conv = SESConv_Z2_H(1, FILTERS, ceiling, EFFECTIVE_SIZE, self.scales, padding=ceiling // 2)
         self.project = SESMaxProjection()
         self.act = nn.ReLU()

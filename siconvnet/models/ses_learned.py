@@ -10,7 +10,8 @@ from siconvnet.layers import GlobalMaxPool, LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H
 from siconvnet.models import register_model
 
-_CEILING = 65
+_CEILING = 127
+"""Side in pixels; a pixel of a kernel that is further out would see nothing but the padding of 64 x 64 images."""
 _BASIS: dict[str, Any] = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4}
 
 
@@ -25,8 +26,8 @@ _BASIS: dict[str, Any] = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4
 class SESLearned(nn.Module):
     """`hermite` with scales that are learned, one set for both layers: ``[B, C, H, W] -> [B, num_classes]``.
 
-    They start at the paper's 1.5 to 3 pixels. The kernels are as large as their scales ask for, up to 65 pixels, and
-    images are padded by as much as that takes, so that the maps stay as large as the image.
+    They start at the paper's 1.5 to 3 pixels. The kernels are as large as their scales ask for, and images
+    are padded by as much as that takes, so that the maps stay as large as the image.
 
     Args:
         kernel_size: the effective size: it sets the number of weights.

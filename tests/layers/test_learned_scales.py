@@ -341,3 +341,36 @@ def test_models_start_where_the_table_says(name):
     (scales,) = scale_modules(model).values()
     assert scales.values()[0] == pytest.approx(LEARNERS[name].sigma)
     assert scales.isr == pytest.approx(LEARNERS[name].isr)
+
+
+@pytest.mark.parametrize(("sigma", "isr"), [(2.0, 3.0), (4.0, 6.0)])
+def test_the_published_starts_of_the_probe_do_not_warn(sigma, isr):
+    probe = ScaleProbe(168, sigma=sigma, isr=isr)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScaleWarning)
+        probe.conv.current_basis()
+
+
+def test_a_kernel_over_twice_the_image_loses_nothing():
+    # A pixel of the kernel that is further out meets padding alone: no ceiling above changes what comes out.
+    scales, x = LearnableScales(2, "isr", 2.0, 3.0), torch.randn(2, 1, 10, 10)  # kernels of 49 pixels
+    outputs = []
+    for ceiling in (19, 49):
+        torch.manual_seed(0)
+        layer = SESConv_Z2_H(1, 2, ceiling, 5, scales, padding=ceiling // 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ScaleWarning)
+            outputs.append(layer(x))
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+    # Negative control: one pixel less does.
+    torch.manual_seed(0)
+    layer = SESConv_Z2_H(1, 2, 17, 5, scales, padding=8)
+    with pytest.warns(ScaleWarning, match="ceiling of 17 pixels"):
+        assert not torch.allclose(layer(x), outputs[0], atol=1e-5)
+
+
+def test_a_start_beyond_the_canvas_is_refused():
+    with pytest.raises(InvalidArgument, match=r"would start at 16 pixels, and the canvas holds no more than 15\.5"):
+        SESConv_Z2_H(1, 1, 31, 5, LearnableScales(2, "isr", 2.0, 8.0))
+    with pytest.raises(InvalidArgument, match="a smaller sigma or ISR fits"):
+        ScaleProbe(28, isr=100.0)
