@@ -1,4 +1,4 @@
-"""How long a method takes, computed plainly and by the fast paths: the same model, the same process, in turn.
+"""How long a training step takes, computed plainly and by the fast paths: the same model, the same process, in turn.
 
 The plain way is the papers': `interpolate` and `conv2d` for each scale, autograd through all of it. Both ways give the
 same numbers, which the tests show; here only time and memory are looked at. Machines that are shared drift, so the two
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from torch import Tensor, nn
 
 PASSES = ("step", "forward")
 """A training step (forward, loss, backward, Adam), and inference alone."""
@@ -44,22 +45,20 @@ class Sample:
         return statistics.median(self.milliseconds)
 
 
-def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> Iterator[dict[str, Any]]:
+def measure(
+    model: str, device: torch.device, batch_size: int, repeats: int, study: str = "stir"
+) -> Iterator[dict[str, Any]]:
     """Time one model: a row for each of `PASSES`, in the columns of the speed table.
 
-    The images are real (STIR emoji, as large as they come), one warm-up of each way is not counted.
+    One warm-up of each way is not counted.
+
+    Args:
+        study: one of `STUDIES`, whose model it is.
     """
     import torch
 
-    from benchmark import environment
-    from siconvnet import functional
-
-    versions = environment.versions()
-    ways: dict[str, Callable[[], AbstractContextManager[None]]] = {
-        "plain": functional.plain_math,
-        "fast": contextlib.nullcontext,
-    }
-    for name, work in _work(model, device, batch_size).items():
+    ways = computations()
+    for name, work in _work(*STUDIES[study](model, batch_size), device).items():
         times: dict[str, list[float]] = {way: [] for way in ways}
         peaks: dict[str, float] = {}
         for way, context in ways.items():
@@ -83,11 +82,29 @@ def measure(model: str, device: torch.device, batch_size: int, repeats: int) -> 
             "ratio": round(plain.median / fast.median, 2),
             "plain_peak_mb": plain.peak_mb,
             "fast_peak_mb": fast.peak_mb,
-            "machine": environment.describe(device)["device_name"],
-            "torch": torch.__version__,
-            "siconvnet": versions["siconvnet"],
-            "commit": (environment.git_state() or {}).get("commit", ""),
+            **circumstances(device),
         }
+
+
+def computations() -> dict[str, Callable[[], AbstractContextManager[None]]]:
+    """The two ways to compute, by name, as contexts."""
+    from siconvnet import functional
+
+    return {"plain": functional.plain_math, "fast": contextlib.nullcontext}
+
+
+def circumstances(device: torch.device) -> dict[str, str]:
+    """What a table says of the machine and the versions."""
+    import torch
+
+    from benchmark import environment
+
+    return {
+        "machine": environment.describe(device)["device_name"],
+        "torch": torch.__version__,
+        "siconvnet": environment.versions()["siconvnet"],
+        "commit": (environment.git_state() or {}).get("commit", ""),
+    }
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -113,9 +130,9 @@ def _columns(way: str, sample: Sample) -> dict[str, float]:
     return {f"{way}_ms_{part}": round(value, 2) for part, value in values.items()}
 
 
-def _work(model: str, device: torch.device, batch_size: int) -> dict[str, Callable[[], None]]:
+def _stir(model: str, batch_size: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A model with real images (STIR emoji, as large as they come) and their labels."""
     import torch
-    import torch.nn.functional as F
 
     import siconvnet
     from benchmark.training import seed_everything
@@ -124,9 +141,37 @@ def _work(model: str, device: torch.device, batch_size: int) -> dict[str, Callab
     data = load_dataset("emoji")
     subset = data.select("train", range(64, 16, -1))
     rows = torch.arange(batch_size) % len(subset.labels)
-    images, labels = (torch.from_numpy(array)[rows].to(device) for array in (subset.images, subset.labels))
+    images, labels = (torch.from_numpy(array)[rows] for array in (subset.images, subset.labels))
     seed_everything(1)
-    net = siconvnet.create_model(model, num_channels=data.num_channels, num_classes=data.num_classes).to(device)
+    return (
+        siconvnet.create_model(model, num_channels=data.num_channels, num_classes=data.num_classes),
+        images,
+        labels,
+    )
+
+
+def _stl10(model: str, batch_size: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network with noise in the place of photographs, which are normalised to its mean and deviation."""
+    import torch
+
+    from benchmark.training import seed_everything
+    from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
+    from siconvnet.models.stl10 import create_stl10_model
+
+    seed_everything(1)
+    images = torch.randn(batch_size, NUM_CHANNELS, SIDE, SIDE)
+    return create_stl10_model(model), images, torch.arange(batch_size) % len(CLASSES)
+
+
+STUDIES = {"stir": _stir, "stl10": _stl10}
+"""By study: (model, batch size) -> the model, images and labels."""
+
+
+def _work(net: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> dict[str, Callable[[], None]]:
+    import torch
+    import torch.nn.functional as F
+
+    net, images, labels = net.to(device), images.to(device), labels.to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def step() -> None:
