@@ -48,6 +48,7 @@ class Subject:
         stages, scale_pools: submodules that it declares; see `siconvnet.ModelInfo`.
         settings: those of `SETTINGS` that it can be built for.
         fixed: it is one built module, so that there is only one initialisation to look at.
+        untold: those of `num_channels` and `num_classes` that it is not built with, as its signature lacks them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Subject:
     scale_pools: tuple[str, ...] = ()
     settings: Mapping[str, tuple[int, int]] = field(default_factory=lambda: SETTINGS)
     fixed: bool = False
+    untold: tuple[str, ...] = ()
 
     def module(self, seed: int = 0, setting: str = "") -> nn.Module:
         """A fresh module in evaluation mode."""
@@ -96,6 +98,7 @@ def subject_of(
     if isinstance(model, nn.Module):
         info, build = describe_model(type(model).__name__, type(model)), lambda *_: copy.deepcopy(model)
         settings: Mapping[str, tuple[int, int]] = _settings_of(model)
+        untold = []
     else:
         if isinstance(model, str):
             info = model_info(model)
@@ -103,6 +106,7 @@ def subject_of(
             info = describe_model(str(getattr(model, "name", getattr(model, "__name__", "the model"))), model)
         defaults = {"kernel_size": 7, "interpolation": "bicubic", **arguments}
         settings = SETTINGS
+        untold = [key for key in ("num_channels", "num_classes") if not info.takes(key)]
 
         def build(num_channels: int, num_classes: int) -> nn.Module:
             return build_model(info, num_channels=num_channels, num_classes=num_classes, **defaults)
@@ -110,7 +114,8 @@ def subject_of(
     declared = {"stages": info.stages, "scale_pools": info.scale_pools}
     given = {"stages": stages, "scale_pools": scale_pools}
     names = {key: declared[key] if value is None else tuple(value) for key, value in given.items()}
-    return Subject(info.name, build, names["stages"], names["scale_pools"], settings, isinstance(model, nn.Module))
+    fixed = isinstance(model, nn.Module)
+    return Subject(info.name, build, names["stages"], names["scale_pools"], settings, fixed, tuple(untold))
 
 
 def _settings_of(module: nn.Module) -> dict[str, tuple[int, int]]:
@@ -139,11 +144,18 @@ def _logits(setting: str) -> Callable[[Subject], str]:
     def check(subject: Subject) -> str:
         if setting not in subject.settings:
             raise NotApplicable(f"built for {' and '.join(subject.settings)} images")
-        logits = _evaluate(subject.module(setting=setting), subject.images(setting=setting))
+        hint = f"; its signature names no {' and no '.join(subject.untold)}" if subject.untold else ""
+        try:
+            logits = _evaluate(subject.module(setting=setting), subject.images(setting=setting))
+        except Exception as error:
+            if not hint or isinstance(error, CheckFailed):
+                raise
+            raise CheckFailed(f"{reason_of(error)}{hint}") from error
         expected = [2, subject.settings[setting][1]]
         if list(logits.shape) != expected:
             raise CheckFailed(
                 f"{list(logits.shape)} for 2 images of {expected[1]} classes; logits are {expected}, [B, num_classes]"
+                f"{hint}"
             )
         _require(logits.dtype == torch.float32, f"logits are {logits.dtype} where images are float32")
         _require(bool(logits.isfinite().all()), "logits are not finite")
@@ -160,7 +172,9 @@ def _trainable(subject: Subject) -> str:
 
 def _gradients(subject: Subject) -> str:
     module = subject.module().train()
-    F.cross_entropy(module(subject.images()), torch.arange(2) % subject.num_classes).backward()
+    loss = F.cross_entropy(module(subject.images()), torch.arange(2) % subject.num_classes)
+    _require(loss.requires_grad, "no gradient reaches any parameter; does forward detach, or turn gradients off?")
+    loss.backward()
     trained = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
     missing = [name for name, grad in trained.items() if grad is None]
     _require(not missing, f"no gradient reaches {', '.join(missing)}; are they used?")
@@ -350,11 +364,14 @@ class Result:
         check: a key of `CHECKS`.
         status: "passed", "failed" or "skipped".
         detail: what was found, what is wrong, or why it was skipped, in one line.
+        needs: the check without which this one says nothing, and that did not pass; empty if it was skipped for
+            another reason, or not at all.
     """
 
     check: str
     status: str
     detail: str
+    needs: str = ""
 
 
 def run_check(name: str, subject: Subject) -> Result:
@@ -381,7 +398,7 @@ def run_checks(subject: Subject, names: Iterable[str] = tuple(CHECKS)) -> list[R
     results, unusable = [], set()
     for name in names:
         missing = [needed for needed in CHECKS[name].needs if needed in unusable] if name in CHECKS else []
-        result = Result(name, "skipped", f"needs {missing[0]}") if missing else run_check(name, subject)
+        result = Result(name, "skipped", f"needs {missing[0]}", missing[0]) if missing else run_check(name, subject)
         if missing or result.status == "failed":
             unusable.add(name)
         results.append(result)

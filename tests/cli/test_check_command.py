@@ -73,6 +73,14 @@ class WantsMore(Fine):
     def __init__(self, num_channels, num_classes, depth):
         super().__init__(num_channels, num_classes)
 
+class Detaches(Fine):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+class OneSize(Fine):
+    def __init__(self):
+        super().__init__(1, 10)
+
 class Unfinished: ...
 """
 
@@ -110,6 +118,8 @@ def test_wrong_shape_is_said_and_costs_are_not_measured(capsys: Capture) -> None
     out, _ = capsys.readouterr()
     assert "[2, 7] for 2 images of 10 classes; logits are [2, 10]" in out
     assert "a training step" not in out
+    assert "needs gray" not in out
+    assert f"{len(testing.CHECKS)} checks: 4 passed, 2 failed, 12 left out, as they need one that failed" in out
 
 
 @pytest.mark.parametrize(
@@ -121,6 +131,9 @@ def test_wrong_shape_is_said_and_costs_are_not_measured(capsys: Capture) -> None
         ("SevenLogits", "gray", "logits are [2, 10]"),
         ("Two", "gray", "an object of tuple, not a tensor"),
         ("DoubleOut", "gray", "logits are torch.float64 where images are float32"),
+        ("Detaches", "gradients", "no gradient reaches any parameter"),
+        ("OneSize", "colour", "channels, but got 3 channels instead (conv.py, line"),
+        ("OneSize", "colour", "; its signature names no num_channels and no num_classes"),
         ("WantsMore", "builds", "missing 1 required positional argument: 'depth'"),
         ("NothingToTrain", "trainable", "there is nothing to train"),
         ("Random", "repeatable", "other logits the second time"),
