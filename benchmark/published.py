@@ -101,6 +101,26 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
         )
 
 
+@functools.cache
+def learned_scales() -> Mapping[tuple[object, ...], Mapping[str, float]]:
+    """The internal scales that networks were published to have learned from where the model's own start.
+
+    Returns:
+        (study, scale_range, augment, scale_parameterisation, learn_sigma) -> mean and standard deviation in pixels of
+        each scale, `scale_1_mean`, `scale_1_std`, `scale_2_mean` and so on.
+    """
+    from benchmark.study_runs import read_field
+
+    fields = ("scale_range", "augment", "scale_parameterisation", "learn_sigma")
+    found: dict[tuple[object, ...], dict[str, float]] = {}
+    with resources.files("benchmark.tables").joinpath("learned_scales.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (row["study"], *(read_field(name, row[name]) for name in fields))
+            for part in ("mean", "std"):
+                found.setdefault(key, {})[f"scale_{row['index']}_{part}"] = float(row[f"scale_{part}"])
+    return found
+
+
 def cell(model: str, dataset: str, evaluation: int) -> PublishedCell | None:
     """The published figures of one cell, or None where the paper has none."""
     return _cells().get((model, dataset, int(evaluation)))

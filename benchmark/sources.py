@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import published
+from benchmark import published, scale_runs
 from benchmark.plots import Tables
 from benchmark.selection import selected
 
@@ -21,7 +21,8 @@ def load(source: str, *, tracking_uri: str | None = None) -> Tables:
     """All that a source holds.
 
     Args:
-        source: "mlflow", "published" or the path of a CSV file of runs, of accuracy by scale, or of speed.
+        source: "mlflow", "published" or the path of a CSV file of runs, of accuracy by scale, of
+            learned scales, or of speed.
         tracking_uri: the store that "mlflow" means.
 
     Raises:
@@ -29,7 +30,8 @@ def load(source: str, *, tracking_uri: str | None = None) -> Tables:
         TrackingError: the store does not answer.
     """
     if source == PUBLISHED:
-        return Tables("Published STIR runs", runs=published.runs(), scales=published.generalization())
+        none = scale_runs.empty()
+        return Tables("Published STIR runs", runs=published.runs(), scales=published.generalization(), learned=none)
     if source == MLFLOW:
         return _from_mlflow(tracking_uri)
     return _from_csv(Path(source))
@@ -80,6 +82,7 @@ def _from_mlflow(tracking_uri: str | None) -> Tables:
 
     store = Store(tracking_uri)
     runs = store.runs()
+    learned = scale_runs.read(store)
     chosen = selected(runs)
     return Tables(
         "Our runs",
@@ -89,6 +92,7 @@ def _from_mlflow(tracking_uri: str | None) -> Tables:
         indices=read_indices(store, chosen),
         speed=measured_speed(),
         comparison=compare(runs, published.runs()),
+        learned=learned if len(learned) else None,
     )
 
 
@@ -97,6 +101,8 @@ def _from_csv(path: Path) -> Tables:
     from benchmark.frames import read_csv, read_runs, read_scales
 
     name = path.stem
+    if scale_runs.is_table(list(read_csv(path))):
+        return Tables(name, learned=scale_runs.read_file(path))
     if "plain_ms_median" in read_csv(path):
         return Tables(name, speed=read_csv(path))
     scales = read_scales(path)

@@ -56,6 +56,7 @@ class Tables:
         indices: of the runs to look into.
         speed: columns of `results/measured/speed-*.csv`.
         comparison: columns of `benchmark.comparison.COLUMNS`.
+        learned: runs with learned scales, as `benchmark.scale_runs.read` gives them; empty: the published ones alone.
     """
 
     source: str
@@ -65,11 +66,12 @@ class Tables:
     indices: Sequence[IndexMaps] | None = None
     speed: pd.DataFrame | None = None
     comparison: pd.DataFrame | None = None
+    learned: pd.DataFrame | None = None
 
 
 FIGURES: Mapping[str, str] = {
     name: f"benchmark.plots.{name}:draw"
-    for name in ("hyperparam", "generalization", "timing", "equivariance", "indices", "speed", "comparison")
+    for name in ("hyperparam", "generalization", "timing", "equivariance", "indices", "speed", "comparison", "scales")
 }
 
 

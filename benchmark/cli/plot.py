@@ -30,7 +30,8 @@ ALL = "all"
     help="Folder; made if it does not exist.",
 )
 def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: str, out: Path) -> None:
-    """Draw figures: hyperparam, generalization, timing, equivariance, indices, speed, comparison, or all.
+    """Draw figures: hyperparam, generalization, timing, equivariance, indices, speed, comparison, scales,
+    or all.
 
     `all` draws what the source has data for, says of the rest why not, and fails only if a figure broke.
     """

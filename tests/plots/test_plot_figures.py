@@ -95,11 +95,11 @@ def overlaps(shown: Texts) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def shown(tables, errors) -> dict[str, Texts]:
-    """The texts of every figure but the comparison, by the figure's name."""
+    """The texts of every figure but those of runs that the tables lack, by the figure's name."""
     full = dataclasses.replace(
         tables, equivariance=errors, indices=[index_maps(pixel=False), index_maps(pixel=True)], speed=speeds()
     )
-    names = [name for name in plots.FIGURES if name != "comparison"]
+    names = [name for name in plots.FIGURES if name not in ("comparison", "scales")]
     drawn = {key: value for name in names for key, value in plots.draw(name, full).items()}
     return {key: texts(value) for key, value in drawn.items() if isinstance(value, Figure)}
 
