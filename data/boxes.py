@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,12 @@ def _coco(images: Path, content: Any, path: Path, skipped: Counter[str]) -> Iter
         names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         photos = {entry["id"]: entry for entry in content["images"]}
         objects = list(content["annotations"])
-    except (KeyError, TypeError) as error:
+        files = [str(entry.get("file_name", "")) for entry in photos.values()]
+    except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path} is no COCO file: it lacks {error}; expected images, annotations and categories."
         ) from error
+    _require_photos(images, files, path)
     for entry in objects:
         try:
             if entry.get("iscrowd"):
@@ -100,10 +102,11 @@ def _coco(images: Path, content: Any, path: Path, skipped: Counter[str]) -> Iter
 def _yolo(images: Path, labels: Path, skipped: Counter[str]) -> Iterator[tuple[str, Candidate]]:
     names = _yolo_names(labels)
     photos = {path.relative_to(images).with_suffix(""): path for path in sorted(images.rglob("*")) if _is_picture(path)}
-    for path in sorted(labels.rglob("*.txt")):
-        key = path.relative_to(labels).with_suffix("")
-        if path.name == "classes.txt":
-            continue
+    keys = {path: path.relative_to(labels).with_suffix("") for path in sorted(labels.rglob("*.txt"))}
+    keys = {path: key for path, key in keys.items() if path.name != "classes.txt"}
+    if keys and photos.keys().isdisjoint(keys.values()):
+        raise _no_photos(images, labels, f"{next(iter(keys.values()))}.jpg")
+    for path, key in keys.items():
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
             if not lines:
@@ -128,6 +131,31 @@ def _yolo(images: Path, labels: Path, skipped: Counter[str]) -> Iterator[tuple[s
                 skipped[str(reason)] += 1
             except (ValueError, IndexError, KeyError):
                 skipped["with a broken annotation"] += 1
+
+
+def _require_photos(images: Path, files: Iterable[str], annotations: Path) -> None:
+    """Refuse annotations of which no photo is there: a few may be missing, but this is another folder.
+
+    Raises:
+        DatasetError: the message gives one that was looked for.
+    """
+    first = ""
+    for name in files:
+        first = first or name
+        try:
+            if _below(images, name).is_file():
+                return
+        except (Unusable, OSError, ValueError):
+            continue
+    if first:
+        raise _no_photos(images, annotations, first)
+
+
+def _no_photos(images: Path, annotations: Path, example: str) -> DatasetError:
+    return DatasetError(
+        f"{images} holds none of the photos that {annotations} is about, such as {example}; --images names their "
+        "folder."
+    )
 
 
 def _yolo_names(labels: Path) -> list[str] | dict[int, str]:

@@ -124,6 +124,8 @@ def test_what_is_left_out_is_counted(benchmark, source, tmp_path):
         ("[]", "is no COCO file"),
         ('{"images": []}', "is no COCO file: it lacks 'categories'"),
         ('{"images": [], "categories": [], "annotations": []}', "marks objects of 0 classes"),
+        ('{"images": [7], "categories": [], "annotations": []}', "is no COCO file"),
+        ('{"images": [{"id": 1}], "categories": [], "annotations": [{"image_id": 1}]}', "1 with a broken annotation"),
         (b"\xff\xfe\x00", "is no JSON file"),
     ],
 )
@@ -131,6 +133,17 @@ def test_broken_annotations(benchmark, source, tmp_path, content, message):
     (tmp_path / "boxes.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     code, _, err = benchmark("data", "build", "vehicles", *source)
     assert code == 1 and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_photos_of_another_folder(benchmark, source, tmp_path, kind):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "0.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    annotations = tmp_path / ("boxes.json" if kind == "coco" else "labels")
+    code, _, err = benchmark("data", "build", "vehicles", "--images", tmp_path, "--annotations", annotations)
+    example = "0.png" if kind == "coco" else "0.jpg"
+    assert code == 1 and err.count("\n") == 1
+    assert f"holds none of the photos that {annotations} is about, such as {example}; --images names" in err
 
 
 def test_no_photo_in_two_splits(benchmark, tmp_path):
