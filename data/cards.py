@@ -191,7 +191,8 @@ def _png(image: Image.Image) -> bytes:
 def _html(
     dataset: StirDataset, facts: Mapping[str, str], strips: Mapping[str, Image.Image], drawings: Mapping[str, str]
 ) -> str:
-    title = escape(_title(dataset))
+    title, lead = escape(_title(dataset)), _lead(dataset, facts)
+    lead = f'<p class="lead">{escape(lead)}</p>' if lead else ""
     lines = "".join(f"<tr><th>{escape(key)}</th><td>{_linked(value)}</td></tr>" for key, value in facts.items())
     samples = "".join(
         f'<tr><th>{escape(name)}</th><td colspan="{len(SAMPLE_SCALES)}"><img alt="{escape(name)} at '
@@ -207,7 +208,7 @@ def _html(
 <style>{CSS}</style>
 <main>
 <h1>{title}</h1>
-<p class="lead">{escape(_description(dataset))}</p>
+{lead}
 <table class="facts">{lines}</table>
 <h2>Samples</h2>
 <p>{escape(_caption(dataset))}</p>
@@ -229,9 +230,8 @@ def _html(
 
 def _markdown(dataset: StirDataset, facts: Mapping[str, str], stem: str) -> str:
     lines = "\n".join(f"| {key} | {_plain(value)} |" for key, value in facts.items())
-    return f"""# {_plain(_title(dataset))}
-
-{_plain(_description(dataset))}
+    head = "\n\n".join(filter(None, (f"# {_plain(_title(dataset))}", _plain(_lead(dataset, facts)))))
+    return f"""{head}
 
 | | |
 |---|---|
@@ -276,8 +276,10 @@ def _title(dataset: StirDataset) -> str:
     return info.title if info else dataset.metadata.get("title") or dataset.name
 
 
-def _description(dataset: StirDataset) -> str:
-    return " ".join((dataset.metadata.get("description") or "No description.").split())
+def _lead(dataset: StirDataset, facts: Mapping[str, str]) -> str:
+    """What the file says of itself, unless that is all that is known of its origin and stands there."""
+    description = " ".join(dataset.metadata.get("description", "").split())
+    return "" if description == facts["Origin"] else description
 
 
 def _caption(dataset: StirDataset) -> str:

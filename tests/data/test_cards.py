@@ -58,7 +58,9 @@ def test_it_says_what_has_no_published_results(tmp_path):
     assert "arXiv 2211.10288" in write_card("emoji", tmp_path).markdown.read_text()
     with np.load(path) as file:
         np.savez(tmp_path / "copy.npz", **file)
-    assert "| Published results | none |" in write_card(str(tmp_path / "copy.npz"), tmp_path).markdown.read_text()
+    markdown = write_card(str(tmp_path / "copy.npz"), tmp_path).markdown.read_text()
+    assert "| Published results | none |" in markdown
+    assert markdown.count("36 icons of 17 to 64 pixels") == 1, "what stands for its origin is not said twice"
 
 
 def test_texts_of_a_file_stay_texts(tmp_path):
