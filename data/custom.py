@@ -21,6 +21,7 @@ from .photos import GRAY_MODES, Unusable, opened, oriented_size
 from .selection import Candidate, Chooser, Slot, in_words, shuffled
 
 Background = Literal["crop", "black", "mean"]
+_OTHERS = ("mnist_digits", "signs_source", "stl10", "mnist_range")
 BACKGROUNDS: tuple[Background, ...] = ("crop", "black", "mean")
 
 
@@ -101,11 +102,8 @@ def custom_path(name: str) -> Path:
     Raises:
         InvalidArgument: the name is taken by a built-in dataset or that of another package, or cannot be one.
     """
-    if (
-        name in CATALOG
-        or name in ("mnist_digits", "signs_source", "stl10")
-        or name.replace("-", "_").startswith("mnist_scale")
-    ):
+    plain = name.lower().replace("-", "_")  # where file names differ by case alone, one would replace the other
+    if plain in (*CATALOG, *_OTHERS) or plain.startswith("mnist_scale"):
         raise InvalidArgument(f"{name!r} is the name of a built-in dataset; choose another for your own images.")
     if is_registered(name):
         raise InvalidArgument(f"{name!r} is a dataset of an installed package; choose another for your own images.")
@@ -181,17 +179,20 @@ def _choose_classes(pools: Mapping[str, list[Candidate]], number: int | None) ->
 
 
 def _metadata(name: str, options: Options, background: str, notes: list[str]) -> dict[str, str]:
-    source = f"torchvision {options.torchvision}" if options.torchvision else "a folder of images"
+    if options.torchvision:
+        source = f"torchvision's {options.torchvision}"
+    else:
+        source = f"the pictures in {_base(options.images)!r}"
     if options.annotations:
-        source = "photos with boxes"
+        source += f" and the boxes of {_base(options.annotations)!r}"
     surroundings = {
         "crop": "with their true surroundings",
         "black": "on black",
         "mean": "on their mean colour",
     }[background]
     description = (
-        f"Objects of 17 to 64 pixels at random places of a 64 x 64 canvas, {surroundings}, made of {source}; "
-        f"seed {options.seed}."
+        f"Objects of 17 to 64 pixels at random places of a 64 x 64 canvas, {surroundings}. Made of {source}; seed "
+        f"{options.seed}."
     )
     return {
         "title": name,
@@ -201,6 +202,11 @@ def _metadata(name: str, options: Options, background: str, notes: list[str]) ->
         "version": "1.0.0",
         "date": datetime.date.today().strftime("%d %B %Y"),
     }
+
+
+def _base(path: Path | None) -> str:
+    """The name of a file or folder without the way there, which is nobody's business who is given the file."""
+    return path.resolve().name if path else ""
 
 
 class _Inspector:

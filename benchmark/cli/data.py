@@ -40,8 +40,12 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--download", is_flag=True, help="Let torchvision download it.")
 @click.option("--classes", type=int, help="So many classes, those with the most objects.  [default: all]")
 @click.option("--instances", type=int, help="Objects per class and split.  [default: 25]")
-@click.option("--canvas", metavar="64", help="Side of the canvas; the benchmark has no other.")
-@click.option("--scales", metavar="17-64", help="Sides of the objects; the benchmark has no others.")
+@click.option("--canvas", metavar="64", help="Side of the canvas in pixels; models take no other.")
+@click.option(
+    "--scales",
+    metavar="17-64",
+    help="Sides of the objects in pixels; a file has them all.",
+)
 @click.option(
     "--background",
     metavar="crop|black|mean",
@@ -85,7 +89,7 @@ def build(
     import time
 
     from benchmark import data as builders
-    from siconvnet.errors import InvalidArgument
+    from siconvnet.errors import InvalidArgument, UnknownName
 
     given = {key: value for key, value in own.items() if value is not None and value is not False}
     start = time.perf_counter()
@@ -104,15 +108,18 @@ def build(
         if given:
             option = next(iter(given)).replace("_", "-")
             raise InvalidArgument(f"{name!r} is a built-in dataset and takes no --{option}; choose another name.")
-        path = builders.build(
-            name,
-            source=source,
-            output=output,
-            jobs=jobs,
-            progress=not quiet,
-            unverified=unverified,
-            tell=notes.append,
-        )
+        try:
+            path = builders.build(
+                name,
+                source=source,
+                output=output,
+                jobs=jobs,
+                progress=not quiet,
+                unverified=unverified,
+                tell=notes.append,
+            )
+        except UnknownName as error:
+            raise InvalidArgument(f"{error} For images of your own: --images FOLDER, or --torchvision NAME.") from None
     else:
         if source or unverified:
             option = "--source" if source else "--unverified"
@@ -146,16 +153,20 @@ def _build_mnist_range(source: Path | None, others: dict[str, Any]) -> None:
 
 
 def _check_format(canvas: str | None, scales: str | None) -> None:
-    """Refuse other sizes: scenarios, sizes of kernels and all published figures are those of one canvas."""
+    """Refuse other sizes: what a scenario shows, how large kernels grow and all published figures hang on these."""
     from siconvnet.datasets.schema import CANVAS, SCALES
     from siconvnet.errors import InvalidArgument
 
-    for option, value, only in (("canvas", canvas, f"{CANVAS}"), ("scales", scales, f"{SCALES[-1]}-{SCALES[0]}")):
-        if value not in (None, only):
-            raise InvalidArgument(
-                f"--{option} {value} is not accepted, only {only}: scenarios, models and published figures are those "
-                f"of objects of {SCALES[-1]} to {SCALES[0]} pixels on canvases of {CANVAS}; leave it out."
-            )
+    if canvas not in (None, f"{CANVAS}"):
+        raise InvalidArgument(
+            f"--canvas {canvas} is not accepted, only {CANVAS}: models take images of {CANVAS} x {CANVAS} pixels, and "
+            "objects are scaled into these whatever the size of their pictures; leave it out."
+        )
+    if scales not in (None, only := f"{SCALES[-1]}-{SCALES[0]}"):
+        raise InvalidArgument(
+            f"--scales {scales} is not accepted, only {only}: a file holds each object at all of these sizes, and "
+            "which of them a model is trained and tested on is the scenario (benchmark run --evaluation); leave it out."
+        )
 
 
 @data.command()

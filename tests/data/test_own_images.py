@@ -135,7 +135,9 @@ def test_jpegs_are_read_at_a_fraction_of_their_size(benchmark, tmp_path):
         (["mnist_scale_0", "--images", "."], 2, "is the name of a built-in dataset"),
         (["../mine", "--images", "."], 2, "is no name for a dataset"),
         (["a" * 65, "--images", "."], 2, "is no name for a dataset"),
-        (["mine"], 2, "unknown builder 'mine'"),
+        (["mine"], 2, "For images of your own: --images FOLDER, or --torchvision NAME."),
+        (["Mnist", "--images", "."], 2, "'Mnist' is the name of a built-in dataset"),
+        (["mnist_range", "--images", "."], 2, "is the name of a built-in dataset"),
         (["mine", "--images", "nowhere"], 2, "'nowhere' does not exist"),
         (["mine", "--instances", 3], 2, "no images were named; give --images FOLDER or --torchvision NAME"),
         (["mine", "--images", ".", "--instances", 0], 2, "--instances must be within 1 and 100000, got 0"),
@@ -143,8 +145,16 @@ def test_jpegs_are_read_at_a_fraction_of_their_size(benchmark, tmp_path):
         (["mine", "--images", ".", "--channels", 2], 2, "--channels must be 1 (gray) or 3 (colour), got 2"),
         (["mine", "--images", ".", "--background", "blck"], 2, "Did you mean 'black'?"),
         (["mine", "--images", ".", "--background", "crop"], 2, "needs --annotations"),
-        (["mine", "--images", ".", "--canvas", 32], 2, "--canvas 32 is not accepted"),
-        (["mine", "--images", ".", "--scales", "8-32"], 2, "--scales 8-32 is not accepted"),
+        (
+            ["mine", "--images", ".", "--canvas", 32],
+            2,
+            "--canvas 32 is not accepted, only 64: models take",
+        ),
+        (
+            ["mine", "--images", ".", "--scales", "8-32"],
+            2,
+            "--scales 8-32 is not accepted, only 17-64: a file",
+        ),
         (["mine", "--images", ".", "--seed", -1], 2, "--seed must be within"),
         (["mine", "--images", ".", "--jobs", 0], 2, "jobs must be 1 or more"),
         (["mine", "--images", ".", "--source", "."], 2, "--source is for built-in datasets"),
@@ -253,7 +263,7 @@ def test_torchvision_gtsrb(benchmark, tmp_path):
     code, _, err = benchmark("data", "build", "signs_of_germany", *arguments)
     assert code == 0, err
     dataset = load_dataset("signs_of_germany")
-    assert dataset.class_names == ("0", "1") and "torchvision GTSRB" in dataset.metadata["description"]
+    assert dataset.class_names == ("0", "1") and "torchvision's GTSRB" in dataset.metadata["description"]
     red = (dataset.images[..., 0] == 255).any((1, 2, 3, 4, 5))
     assert red.tolist() == [False, False, True], "the test set is the test split"
 
