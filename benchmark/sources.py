@@ -12,6 +12,7 @@ from benchmark.selection import selected
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.plots.bases import ComparedBasis
     from benchmark.studies import Study
 
 MLFLOW, PUBLISHED = "mlflow", "published"
@@ -73,6 +74,18 @@ def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = N
 
         return read_scales(Store(tracking_uri), runs)
     return None
+
+
+def load_bases(source: str, *, tracking_uri: str | None = None) -> list[ComparedBasis] | None:
+    """The bases that DISCO was compared with, and the source's runs of their networks; None where a CSV is the source.
+
+    Apart from `load`, because it takes torch to build them.
+    """
+    from benchmark.compared_bases import STUDY, compared
+
+    if source not in (PUBLISHED, MLFLOW):
+        return None
+    return compared(load_study_runs(STUDY, source, tracking_uri=tracking_uri))
 
 
 def _from_mlflow(tracking_uri: str | None) -> Tables:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from benchmark.plots.bases import ComparedBasis
+
     Drawn = Mapping[str, Figure | str]
 
 
@@ -57,6 +59,7 @@ class Tables:
         speed: columns of `results/measured/speed-*.csv`.
         comparison: columns of `benchmark.comparison.COLUMNS`.
         learned: runs with learned scales, as `benchmark.scale_runs.read` gives them; empty: the published ones alone.
+        bases: as `benchmark.compared_bases.compared` gives them.
     """
 
     source: str
@@ -67,12 +70,21 @@ class Tables:
     speed: pd.DataFrame | None = None
     comparison: pd.DataFrame | None = None
     learned: pd.DataFrame | None = None
+    bases: Sequence[ComparedBasis] | None = None
 
 
-FIGURES: Mapping[str, str] = {
-    name: f"benchmark.plots.{name}:draw"
-    for name in ("hyperparam", "generalization", "timing", "equivariance", "indices", "speed", "comparison", "scales")
-}
+_NAMES = (
+    "hyperparam",
+    "generalization",
+    "timing",
+    "equivariance",
+    "indices",
+    "speed",
+    "comparison",
+    "scales",
+    "bases",
+)
+FIGURES: Mapping[str, str] = {name: f"benchmark.plots.{name}:draw" for name in _NAMES}
 
 
 def draw(name: str, tables: Tables) -> Drawn:

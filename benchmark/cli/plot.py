@@ -31,10 +31,12 @@ ALL = "all"
 )
 def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: str, out: Path) -> None:
     """Draw figures: hyperparam, generalization, timing, equivariance, indices, speed, comparison, scales,
-    or all.
+    bases, or all.
 
     `all` draws what the source has data for, says of the rest why not, and fails only if a figure broke.
     """
+    import dataclasses
+
     from benchmark import sources
     from benchmark.plots import FIGURES
     from benchmark.plots.style import FORMATS, NothingToDraw
@@ -47,6 +49,8 @@ def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: st
             raise UnknownName("figure", name, {*FIGURES, ALL})
     tables = sources.load(source, tracking_uri=tracking_uri)
     wanted = list(FIGURES) if ALL in names else list(names)
+    if "bases" in wanted:
+        tables = dataclasses.replace(tables, bases=sources.load_bases(source, tracking_uri=tracking_uri))
     absent, failed = {}, {}
     for name in wanted:
         try:

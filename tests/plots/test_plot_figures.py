@@ -99,7 +99,7 @@ def shown(tables, errors) -> dict[str, Texts]:
     full = dataclasses.replace(
         tables, equivariance=errors, indices=[index_maps(pixel=False), index_maps(pixel=True)], speed=speeds()
     )
-    names = [name for name in plots.FIGURES if name not in ("comparison", "scales")]
+    names = [name for name in plots.FIGURES if name not in ("comparison", "scales", "bases")]
     drawn = {key: value for name in names for key, value in plots.draw(name, full).items()}
     return {key: texts(value) for key, value in drawn.items() if isinstance(value, Figure)}
 
