@@ -153,7 +153,7 @@ def solve_delta_basis(size: int, scales: Sequence[float], effective_size: int) -
         basis = _least_squares(basis, unknown, forms, weights)
         norms = {(i, j): form.error(basis[:, i], basis[:, j]).sum().sqrt().item() for (i, j), form in forms.items()}
         total = sum(norms.values())
-        if last - total <= _TOLERANCE * total:
+        if total == 0 or last - total <= _TOLERANCE * total:
             break
         last = total
         # A pair that is solved exactly has no norm to divide by; it needs no more weight than the strongest.

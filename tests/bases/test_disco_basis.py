@@ -108,6 +108,12 @@ def test_exact_at_integer_scales():
     assert max(pair_norms(basis, scales, noise(0, 1).double()).values()) < 1e-10
 
 
+def test_a_single_pixel_is_exact_at_every_scale():
+    """Nothing is left to weigh the pairs of scales by."""
+    basis = solve_delta_basis(5, [1.0, 1.1], 1)
+    assert basis_equivariance_error(basis, [1.0, 1.1]).max() < 1e-12
+
+
 def test_measures_see_a_basis_that_does_not_commute():
     basis, scales = dilated_basis(13, [1.0, 1.5], 3, mode="nearest"), [1.0, 1.5]
     assert basis_equivariance_error(basis, scales)[0, 1] > 0.05
