@@ -8,6 +8,7 @@ wrong with one of them is a warning; it never keeps the others from being used.
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import importlib
 import traceback
@@ -164,8 +165,13 @@ def load_target(target: str) -> Callable[..., object]:
         file = getattr(loaded, "__file__", None)
         own = Path(f"{module}.py")
         shadowed = own.is_file() and (file is None or Path(file).resolve() != own.resolve())
-        hint = f"; your {own} cannot be imported under that name, rename it" if shadowed else ""
-        raise InvalidArgument(f"module {module!r} ({file or 'built in'}) has no attribute {attribute!r}{hint}.")
+        if shadowed:
+            hint = f"; your {own} cannot be imported under that name, rename it."
+        else:
+            public = {key.lower(): key for key in vars(loaded) if not key.startswith("_")}
+            near = difflib.get_close_matches(attribute.lower(), public, n=1)
+            hint = f". Did you mean {public[near[0]]!r}?" if near else "."
+        raise InvalidArgument(f"module {module!r} ({file or 'built in'}) has no attribute {attribute!r}{hint}")
     return getattr(loaded, attribute)
 
 

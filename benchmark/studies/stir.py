@@ -98,14 +98,14 @@ class Stir(Study):
             raise UnknownName("dataset", spec.dataset, [*datasets, *(study.name for study in others)])
         if is_target(spec.model):
             siconvnet.model_info(spec.model)
-        elif spec.model not in (models := siconvnet.list_models()):
+        elif spec.model not in siconvnet.list_models():
             for study in others:
                 if spec.model in study.list_models():
                     raise InvalidArgument(
                         f"{spec.model!r} is no model of STIR but of {study.title}; train it with --dataset "
                         f"{study.name}, or choose one of `benchmark models`."
                     )
-            raise UnknownName("model", spec.model, models)
+            siconvnet.model_info(spec.model)  # raises, as there is none
         if spec.evaluation is None:
             choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
             raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")

@@ -7,6 +7,7 @@ is, ``package.module:Class`` can be: any `torch.nn.Module` that maps images to l
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from siconvnet.errors import InvalidArgument, UnknownName
@@ -94,10 +95,17 @@ def model_info(name: str) -> ModelInfo:
 
     Raises:
         UnknownName: no such method; the message suggests the nearest.
-        InvalidArgument: a class that cannot be imported, or is no model.
+        InvalidArgument: a class that cannot be imported, or is no model, or a file of that name where one of its
+            classes was to be named.
     """
     if not is_target(name):
-        return _registry[name]
+        try:
+            return _registry[name]
+        except UnknownName as error:
+            module = name.removesuffix(".py")
+            if not (module.isidentifier() and Path(f"{module}.py").is_file()):
+                raise
+            raise InvalidArgument(f"{error} A class in your {module}.py is named as {module}:Class.") from None
     model = load_target(name)
     # Its own file may have registered it under a name that nobody but who imports the file can know.
     registered = next((info for info in _registry.loaded() if info.factory is model), None)
