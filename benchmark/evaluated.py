@@ -24,7 +24,7 @@ from benchmark.files import write_npz
 from benchmark.frames import CELL, SCALE_COLUMNS, SCALES, aggregate_scales
 from benchmark.plots import IndexMaps
 from benchmark.protocol import find_scenario
-from benchmark.studies import STIR, Study
+from benchmark.studies import STIR, Study, scale_fields
 from siconvnet.errors import SiconvnetError, UnknownName
 from siconvnet.metrics import NotMeasurable
 
@@ -75,7 +75,7 @@ def evaluate(
 
     Args:
         model: with its weights, on its device.
-        name: what the model is registered as.
+        name: what the model is registered as, or a variant of it (`benchmark.studies.scale_fields`).
         evaluation: the scenario that it was trained for.
         parts: of `PARTS`.
         published_input_range: see `siconvnet.metrics.equivariance`.
@@ -86,7 +86,7 @@ def evaluate(
     """
     from siconvnet.models import model_info
 
-    findings, info = Findings(), model_info(name)
+    findings, info = Findings(), model_info(scale_fields.of_variant(name)[0])
     for part in parts:
         if part not in PARTS:
             raise UnknownName("part", part, PARTS)
@@ -205,12 +205,14 @@ def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset
     """
     from siconvnet.models import create_model
 
+    name, fields = scale_fields.of_variant(run["model"])
     model = create_model(
-        run["model"],
+        name,
         num_channels=dataset.num_channels,
         num_classes=dataset.num_classes,
         kernel_size=int(run["kernel_size"]),
         interpolation=run["interpolation"],
+        **fields,
     )
     if isinstance(place, Path):
         at_hand: AbstractContextManager[Path] = contextlib.nullcontext(_in_folder(place, run["run_id"]))

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmark.files import write_npz
 from benchmark.frames import SCALES
+from benchmark.studies import scale_fields
 from siconvnet.metrics import NotMeasurable
 from siconvnet.models import model_info
 
@@ -52,7 +53,7 @@ def write_files(
 
     rows = []
     for run in runs:
-        model, info = load(run), model_info(run["model"])
+        model, info = load(run), model_info(scale_fields.of_variant(run["model"])[0])
         folder = out / "eval" / run["run_id"]
         if generalization:
             rows.append([run["model"], name, int(run["evaluation"]), *_fractions(model, dataset)])

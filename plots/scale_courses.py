@@ -112,7 +112,8 @@ def _frame(left: Axes, right: Axes, heading: str, rows: pd.DataFrame) -> None:
 def extrapolation(table: pd.DataFrame, source: str) -> Figure:
     """STIR: accuracy by band of object sizes, a row a data set and a column a scenario, the band of training shaded.
 
-    Of each cell the learning rate that validation chose. A small dot is a run, a large one their mean.
+    Of each cell the learning rate that validation chose; runs that leave the protocol only where there are no others.
+    A small dot is a run, a large one their mean.
 
     Args:
         table: runs of STIR, as `benchmark.scale_runs.read` gives them.
@@ -124,6 +125,11 @@ def extrapolation(table: pd.DataFrame, source: str) -> Figure:
     from benchmark.selection import learning_rates
 
     ended = table[table["kept"].astype(bool)]
+    told = ""
+    if (ended["note"] == "").any():
+        ended = ended[ended["note"] == ""]
+    else:
+        told = f"\n{'; '.join(sorted(set(ended['note'])))}"
     ended = ended.assign(variant=[_variant(run)[0] for run in ended.to_dict("records")])
     rates = learning_rates(ended.assign(model=ended["variant"])).rename(columns={"model": "variant"})
     keys = ["variant", *(name for name in CELL if name != "model"), "lr"]
@@ -145,7 +151,7 @@ def extrapolation(table: pd.DataFrame, source: str) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("Object size [pixels]")
     seeds = style.seeds_label(ended.groupby(["variant", "dataset", "evaluation"]).size())
-    figure.suptitle(f"{source}: learned scales at sizes that training (shaded) did not show, {seeds}", fontsize=9)
+    figure.suptitle(f"{source}: learned scales at sizes that training (shaded) did not show, {seeds}{told}", fontsize=9)
     return figure
 
 

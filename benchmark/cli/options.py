@@ -46,6 +46,7 @@ def chosen(
         NoRuns: there is none.
     """
     from benchmark.protocol import find_scenario
+    from benchmark.studies.scale_fields import of_variant
     from siconvnet import list_models
     from siconvnet.datasets import list_datasets
     from siconvnet.errors import UnknownName
@@ -57,7 +58,11 @@ def chosen(
             if name not in known:
                 raise UnknownName(kind, name, known)
     numbers = [find_scenario(value).id for value in evaluations]
-    for column, wanted in (("model", list(models)), ("dataset", list(datasets)), ("evaluation", numbers)):
+    if models:
+        # A model's name asks for its variants too.
+        of_models = runs["model"].map(lambda name: of_variant(name)[0])
+        runs = runs[runs["model"].isin(models) | of_models.isin(models)]
+    for column, wanted in (("dataset", list(datasets)), ("evaluation", numbers)):
         if wanted:
             runs = runs[runs[column].isin(wanted)]
     if runs.empty:

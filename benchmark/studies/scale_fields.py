@@ -90,6 +90,22 @@ def variant(spec: RunSpec) -> str:
     return f"{spec.model} [{words}]" if words else spec.model
 
 
+def of_variant(name: str) -> tuple[str, dict[str, Any]]:
+    """The model of a name that `variant` gave, and these fields as far as it says them; other names say none."""
+    model, _, words = name.removesuffix("]").partition(" [")
+    found: dict[str, Any] = {}
+    if not words:
+        return name, found
+    for kept in (False, True):
+        told = "sigma learned" if kept else "sigma kept"
+        if told in words:
+            found["learn_sigma"], words = kept, words.replace(told, "")
+    for word in words.split():
+        key, given, value = word.partition("=")
+        found[key if given else FIELDS[0]] = float(value) if given else word
+    return model, found
+
+
 def senseless(
     *, model: str, scale_parameterisation: str | None, learn_sigma: bool | None, sigma: float | None, isr: float | None
 ) -> str:

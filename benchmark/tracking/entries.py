@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.events import EPOCH_METRICS
 from benchmark.spec import RunSpec
+from benchmark.studies import scale_fields
+from benchmark.study_runs import read_field
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -58,11 +60,17 @@ def run_row(run: Run) -> dict[str, Any]:
     params, metrics = run.data.params, run.data.metrics
     took = metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
     row: dict[str, Any] = {
-        key: params.get(key)
-        for key in ("model", "evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
+        key: params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
     }
+    row["model"] = params.get("model") and _variant(params)
     measured = {key: metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
     return {**row, **measured, "dataset": params.get("data"), "run_time": took, "run_id": run.info.run_id}
+
+
+def _variant(params: Mapping[str, str]) -> str:
+    """The model, and how its scales are learned where that is not its own way: another model to all tables."""
+    fields = {name: read_field(name, params.get(name)) for name in scale_fields.FIELDS}
+    return scale_fields.variant(RunSpec(params["model"], params.get("data", ""), **fields))
 
 
 def study_row(run: Run) -> dict[str, Any]:
