@@ -142,7 +142,7 @@ def test_compare_without_a_common_cell_says_so(database, capsys):
 
 def test_plot_all_of_the_published_runs_is_all_that_they_allow(tmp_path, capsys):
     assert main(["plot", "all", "--source", "published", "--format", "svg", "--out", str(tmp_path)]) == 0
-    assert len(list(tmp_path.iterdir())) == 14
+    assert len(list(tmp_path.iterdir())) == 16
     errors = capsys.readouterr().err
     for name in ("equivariance", "indices", "speed", "comparison"):
         assert f"  {name}: no " in errors
