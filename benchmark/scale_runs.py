@@ -84,10 +84,11 @@ def read_file(path: Path | str) -> pd.DataFrame:
     if missing:
         name = Path(path).name
         raise TableError(f"{name}: no column {', '.join(missing)}; `benchmark plot scales` writes such a table.")
-    for name in ("own_start", "kept", "learn_sigma"):
-        table[name] = table[name].map({True: True, False: False, "True": True, "False": False})
+    for name in ("own_start", "kept", "learn_sigma", "augment"):
+        table[name] = table[name].map({True: True, False: False, "True": True, "False": False}).astype(object)
     table["note"] = table["note"].fillna("")
-    return table.astype(object).where(pd.notna(table), None)
+    texts = table.select_dtypes(exclude="number")
+    return table.assign(**texts.astype(object).where(pd.notna(texts), None))
 
 
 def is_table(columns: list[str]) -> bool:

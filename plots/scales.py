@@ -38,5 +38,5 @@ def draw(tables: Tables) -> Drawn:
     drawn["scales-isr"] = scale_sweep.sweep(ended, theirs)
     drawn["scales-tolerance"] = tolerance.draw(theirs)
     if len(ours):
-        drawn["scales.csv"] = ours.to_csv(index=False)
+        drawn["scales.csv"] = ours.to_csv(index=False, float_format="%.7g")
     return drawn
