@@ -76,7 +76,9 @@ def _axis_option(name: str) -> Callable[[F], F]:
 
 @click.command()
 @grid_options
-@click.option("--executor", default="processes", show_default=True, metavar="NAME", help="processes, slurm or inline.")
+@click.option(
+    "--executor", default="processes", show_default=True, metavar="NAME", help="processes, slurm, ray or inline."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Runs at once.  [default: one a GPU, else a processor]")
 @click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: processors / workers]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -85,6 +87,15 @@ def _axis_option(name: str) -> Callable[[F], F]:
 @click.option("--slurm-gpus", metavar="N", type=click.IntRange(min=0), help="GPUs of a run.  [default: 0]")
 @click.option("--slurm-setup", metavar="COMMAND", multiple=True, help="Shell line before each run; repeatable.")
 @click.option("--slurm-option", metavar="KEY=VALUE", multiple=True, help="Any other option of sbatch; repeatable.")
+@click.option(
+    "--ray-address", metavar="HOST:PORT|auto", help="Of a cluster.  [default: RAY_ADDRESS, else started here]"
+)
+@click.option(
+    "--ray-gpus", metavar="N", type=click.FloatRange(min=0), help="GPUs of a run, 0.25 too.  [default: 1 if any]"
+)
+@click.option(
+    "--ray-max-retries", metavar="N", type=click.IntRange(min=0), help="When a run's node is lost.  [default: 3]"
+)
 @tracking_uri
 @work_dir
 @click.option("--checkpoint-every", metavar="SECONDS", type=click.FloatRange(min=0), default=30.0, show_default=True)
@@ -101,6 +112,9 @@ def sweep(
     slurm_gpus: int | None,
     slurm_setup: tuple[str, ...],
     slurm_option: tuple[str, ...],
+    ray_address: str | None,
+    ray_gpus: float | None,
+    ray_max_retries: int | None,
     tracking_uri: str | None,
     work_dir: Path | None,
     checkpoint_every: float,
@@ -129,9 +143,10 @@ def sweep(
         "time": slurm_time,
         "gpus": slurm_gpus,
         "setup": slurm_setup or None,
-        "options": slurm_option or None,
+        "option": slurm_option or None,
     }
-    options = _executor_options(executor, workers, threads, slurm)
+    ray = {"address": ray_address, "gpus": ray_gpus, "max_retries": ray_max_retries}
+    options = _executor_options(executor, workers, device, {"slurm": slurm, "ray": ray})
     uri = resolve_uri(tracking_uri)
     place = Workplace(work_dir or default_folder(uri))
     console = Console(highlight=False)
@@ -143,7 +158,7 @@ def sweep(
     from benchmark.executors.base import Settings
 
     gpus = _gpus(device) if executor == "processes" else 0
-    if executor != "slurm" and device not in ("auto", "cpu"):
+    if executor in ("processes", "inline") and device not in ("auto", "cpu"):
         find_device(device)
     settings = Settings(place.root, device, threads or 0, checkpoint_every)
     if executor == "processes":
@@ -187,19 +202,25 @@ def _go(
     Driver(grids, store, place, runner, shows, retry_failed=retry_failed).run()
 
 
-def _executor_options(executor: str, workers: int | None, threads: int | None, slurm: dict[str, Any]) -> dict[str, Any]:
-    """What was said for the executor, checked against what it takes."""
+def _executor_options(
+    executor: str, workers: int | None, device: str, own: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """What was said for the executor, checked against what it takes; `own` are the options of one executor alone."""
     from benchmark.executors import EXECUTORS
     from siconvnet.errors import UnknownName
 
     if executor not in EXECUTORS:
         raise UnknownName("executor", executor, EXECUTORS)
-    given = {name: value for name, value in slurm.items() if value is not None}
-    if given and executor != "slurm":
-        raise click.UsageError(f"--slurm-{next(iter(given))} needs --executor slurm, not {executor}.")
+    given = {kind: {name: value for name, value in own[kind].items() if value is not None} for kind in own}
+    for kind, options in given.items():
+        if options and kind != executor:
+            option = f"--{kind}-{next(iter(options))}".replace("_", "-")
+            raise click.UsageError(f"{option} needs --executor {kind}, not {executor}.")
     if workers and "workers" not in EXECUTORS[executor][1]:
         raise click.UsageError(f"--workers has no meaning with --executor {executor}.")
-    return {**given, **({"workers": workers} if workers else {})}
+    if executor in ("slurm", "ray") and device not in ("auto", "cpu", "cuda"):
+        raise click.UsageError(f"--device {device}: {executor} deals out the GPUs; name auto, cpu or cuda.")
+    return {**given.get(executor, {}), **({"workers": workers} if workers else {})}
 
 
 def _gpus(device: str) -> int:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXECUTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "processes": ("benchmark.executors.processes:ProcessesExecutor", ("workers", "gpus")),
     "inline": ("benchmark.executors.inline:InlineExecutor", ()),
-    "slurm": ("benchmark.executors.slurm:SlurmExecutor", ("workers", "partition", "time", "gpus", "setup", "options")),
+    "slurm": ("benchmark.executors.slurm:SlurmExecutor", ("workers", "partition", "time", "gpus", "setup", "option")),
+    "ray": ("benchmark.executors.ray:RayExecutor", ("workers", "address", "gpus", "max_retries")),
 }
 #: Bytes that a worker may need; where memory is short there are fewer workers than processors.
 _MEMORY = 2 * 2**30

@@ -11,7 +11,6 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -151,16 +150,12 @@ class _Worker:
 
 def _serve(connection: Connection, settings: Settings, log: Path) -> None:
     """The life of a worker."""
-    from benchmark.executors.worker import work
+    from benchmark.executors.worker import print_into, work
 
     # Ctrl-C reaches all processes of a terminal; the driver alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(descriptor, stream.fileno())
-        if descriptor > 2:
-            os.close(descriptor)
+        print_into(log)
 
     def report(progress: Progress) -> None:
         try:

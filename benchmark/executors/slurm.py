@@ -61,7 +61,7 @@ class SlurmExecutor(Executor):
         time: limit of a job in minutes.
         gpus: of a job.
         setup: shell lines before each run.
-        options: others of sbatch, as ``key=value``.
+        option: others of sbatch, as ``key=value``.
 
     Raises:
         SiconvnetError: submitit or sbatch is missing.
@@ -78,7 +78,7 @@ class SlurmExecutor(Executor):
         time: int | None = None,
         gpus: int | None = None,
         setup: Sequence[str] = (),
-        options: Sequence[str] = (),
+        option: Sequence[str] = (),
     ):
         super().__init__(settings, notify)
         self._submitit = _import_submitit()
@@ -94,7 +94,7 @@ class SlurmExecutor(Executor):
             "setup": [f"export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads}", *setup],
             # A job is one process on one node, which srun would only wrap.
             "use_srun": False,
-            "additional_parameters": {"signal": f"B:USR2@{WARNING}"} | dict(_pair(option) for option in options),
+            "additional_parameters": {"signal": f"B:USR2@{WARNING}"} | dict(_pair(one) for one in option),
         }
         if partition:
             parameters["partition"] = partition

@@ -117,6 +117,19 @@ def prepare_process(settings: Settings) -> None:
         sys.path.append(here)
 
 
+def print_into(log: Path) -> None:
+    """Send what this process prints, libraries included, into a new file.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(descriptor, stream.fileno())
+    if descriptor > 2:
+        os.close(descriptor)
+
+
 def last_lines(path: Path) -> str:
     """The end of a log file."""
     with contextlib.suppress(OSError), path.open("rb") as file:

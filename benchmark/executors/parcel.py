@@ -1,0 +1,49 @@
+"""A record as bytes, for a worker that shares no disk with the driver."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.records import PARTIAL, RecordError
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """The folder `name` with its files."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+def pack(folder: Path) -> Parcel:
+    """A record folder as bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Parcel(folder.name, {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
+
+
+def unpack(parcel: Parcel, root: Path) -> Path:
+    """Lay a record under `root`, whole or not at all; its folder. One that is there already stays.
+
+    Raises:
+        RecordError: it cannot be written; nothing is left behind.
+    """
+    final = root / Path(parcel.name).name
+    partial = root / f"{PARTIAL}{final.name}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, content in parcel.files.items():
+            (partial / Path(name).name).write_bytes(content)
+        if not final.exists():
+            partial.rename(final)
+    except OSError as error:
+        raise RecordError(f"cannot write the record {str(final)!r}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return final
