@@ -50,12 +50,13 @@ def chosen(
     from siconvnet import list_models
     from siconvnet.datasets import list_datasets
     from siconvnet.errors import UnknownName
+    from siconvnet.models import is_target
 
     datasets = tuple(dataset_key(name) for name in datasets)
     for kind, asked, listed in (("model", models, list_models()), ("dataset", datasets, list_datasets())):
         known = {*listed, *runs[kind]}
         for name in asked:
-            if name not in known:
+            if name not in known and not (kind == "model" and is_target(name)):
                 raise UnknownName(kind, name, known)
     numbers = [find_scenario(value).id for value in evaluations]
     if models:
@@ -67,7 +68,10 @@ def chosen(
             runs = runs[runs[column].isin(wanted)]
     if runs.empty:
         others = "" if datasets else " Other studies than STIR are asked for by name, as in --dataset mnist-scale."
-        raise NoRuns(f"no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.{others}")
+        raise NoRuns(
+            "no finished run of that selection; train one with `benchmark run` or `benchmark sweep`. Runs of another "
+            f"length or batch size than the paper's do not count.{others}"
+        )
     return runs
 
 

@@ -172,6 +172,7 @@ def test_a_broken_figure_does_not_take_the_others_with_it(tmp_path, capsys, monk
         (["leaderboard", "--source", "published", "--metric", "test"], 2, "unknown metric 'test'"),
         (["leaderboard", "--source", "published", "-m", "standart"], 2, "Did you mean 'standard'"),
         (["leaderboard", "--source", "published", "-m", "sesn"], 1, "no finished run of that selection"),
+        (["leaderboard", "--source", "published", "-m", "my_net:MyNet"], 1, "no finished run of that selection"),
         (["leaderboard", "--source", "published", "-e", "5"], 2, "5"),
         (["export", "--source", "published", "--table", "generalization"], 2, "only --source mlflow"),
         (["evaluate", "--part", "speed"], 2, "unknown part 'speed'"),
