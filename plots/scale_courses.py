@@ -10,7 +10,17 @@ import numpy as np
 
 from benchmark.frames import CELL
 from benchmark.plots import style
-from benchmark.plots.scale_looks import PARAMETERISATIONS, PIXELS, STARTS, data_range, label, log2_axis, start, title
+from benchmark.plots.scale_looks import (
+    PARAMETERISATIONS,
+    PIXELS,
+    STARTS,
+    data_range,
+    label,
+    log2_axis,
+    panel_order,
+    start,
+    title,
+)
 from benchmark.protocol import BANDS, SCENARIOS
 from benchmark.scale_runs import scale_columns
 
@@ -66,7 +76,9 @@ def learning(table: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Panels: each setting, its parameterisations apart from its other starts."""
-    for (*_, note, own), rows in learning(table).groupby(["dataset", "section", "note", "own_start"], sort=True):
+    panels = learning(table).groupby(["dataset", "section", "note", "own_start"], sort=False)
+    ordered = sorted(panels, key=lambda panel: (*panel_order(panel[1].iloc[0].to_dict()), not panel[0][-1]))
+    for (*_, note, own), rows in ordered:
         words = [title(rows.iloc[0].to_dict()), *([] if own else ["other starts"]), *([note] if note else [])]
         yield "; ".join(words), rows
 
@@ -102,8 +114,10 @@ def _frame(left: Axes, right: Axes, heading: str, rows: pd.DataFrame) -> None:
     right.set_ylabel("Internal scales [pixels]")
     for axis in (left, right):
         low, high = axis.get_ylim()
-        log2_axis(axis, max(low, 0.25) / 1.1, high * 1.1, vertical=True, between=axis is left)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        low, high = max(low, 0.25) / 1.1, high * 1.1
+        log2_axis(axis, low, high, vertical=True, between=axis is left or high < 6 * low)
+        axis.set_xlim(rows["epoch"].min() - 0.5, rows["epoch"].max() + 0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(True, axis="y")
         axis.set_xlabel("Epoch")
 

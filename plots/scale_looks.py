@@ -74,7 +74,8 @@ def data_range(row: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def panel_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The order of panels: the toy study by its range, what leaves the protocol after the rest of its study."""
-    return row["study"], bool(row["note"]), bool(row["augment"]), data_range(row) or (), str(row["section"])
+    scenario = 0 if row["study"] != "stir" else int(row["evaluation"])
+    return row["study"], row["dataset"], bool(row["note"]), bool(row["augment"]), data_range(row) or (), scenario
 
 
 def densities(row: Mapping[str, Any], sizes: Array) -> Array | None:
