@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import spectral_conv
+from siconvnet.functional import conv, spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
 MODES = ["nearest", "bilinear", "bicubic", "area"]
+NUMBERS_A_PLACE = conv._NUMBERS_A_PLACE
 POOLS = [None, "pixel", "slice", "energy"]
 
 
@@ -39,6 +40,12 @@ def way(request, monkeypatch):
     """The small tensors of tests would all be convolved directly; here each way is taken in turn."""
     for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
         monkeypatch.setattr(spectral_conv, cost, request.param)
+
+
+@pytest.fixture(autouse=True)
+def few_are_few(monkeypatch):
+    """On the small maps of tests one place a channel would be too many for the sparse way."""
+    monkeypatch.setattr(conv, "_NUMBERS_A_PLACE", 1)
 
 
 @pytest.mark.parametrize("upstream", [dense, sparse])
@@ -139,6 +146,20 @@ def test_shapes_of_the_models_take_the_way_that_is_faster_there():
     assert not spectral(2, 128, 128, 3, 24), "many channels and small kernels"
     assert not spectral(8, 128, 128, 7, 24), "the spectra of many kernels for few images"
     assert spectral(32, 128, 128, 7, 24), "the same for many images"
+
+
+def test_which_gradients_are_sparse(monkeypatch):
+    monkeypatch.setattr(conv, "_NUMBERS_A_PLACE", NUMBERS_A_PLACE)
+
+    def sparse_enough(share, channels, kernel_size):
+        gradient = torch.zeros(100_000)
+        gradient[: int(share * len(gradient))] = 1
+        return conv.is_sparse(gradient, torch.empty(1, channels, kernel_size, kernel_size))
+
+    assert sparse_enough(1 / 2704, 16, 7), "the standard model: one place of 52 x 52"
+    assert not sparse_enough(0.15, 1, 5), "the first layer of ses_vector_28: 25 times as slow as a direct convolution"
+    assert not sparse_enough(0.03, 1, 7), "that of ses_scalar_28"
+    assert not sparse_enough(1 / 2704, 1024, 7), "patches that would take more memory than they save time"
 
 
 @pytest.mark.parametrize(("length", "kernel", "padding"), [(7, 13, 6), (14, 15, 7), (28, 5, 0), (9, 3, 1), (5, 9, 6)])
