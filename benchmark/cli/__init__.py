@@ -10,13 +10,16 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from siconvnet import __version__
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
+from siconvnet.registry import PluginWarning
 
 #: Heading of `benchmark --help` -> command -> where it is.
 SECTIONS = {
@@ -98,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     _import_from_here()
     try:
-        code = cli.main([a for a in arguments if a != "--debug"], prog_name="benchmark", standalone_mode=False)
+        with _plugin_warnings_in_one_line():
+            code = cli.main([a for a in arguments if a != "--debug"], prog_name="benchmark", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:
@@ -124,6 +128,23 @@ def _import_from_here() -> None:
     with contextlib.suppress(FileNotFoundError):  # the folder was removed
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.append(here)
+
+
+@contextlib.contextmanager
+def _plugin_warnings_in_one_line() -> Iterator[None]:
+    """Print what is wrong with somebody's plug-in without the place in this package that found it."""
+    usual = warnings.formatwarning
+
+    def brief(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        if issubclass(category, PluginWarning):
+            return f"warning: {_one_line(str(message))}\n"
+        return usual(message, category, *place, **line)
+
+    warnings.formatwarning = brief
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -239,3 +239,17 @@ def test_another_process_sees_an_installed_dataset(site: Site) -> None:
     found = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     names, heavy = found.stdout.splitlines()
     assert {"birds", "broken_birds", "2"} <= set(names.split()) and heavy == "False False"
+
+
+def test_the_command_line_warns_in_one_line(site: Site) -> None:
+    site.install("broken", "import nowhere_to_be_found", broken_birds="entry")
+    code = f"""
+        import sys, warnings; sys.path.insert(0, {str(site.folder)!r})
+        from benchmark.cli import main
+        main(["datasets"])
+        warnings.warn("of another kind")
+    """
+    found = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    first, rest = found.stderr.split("\n", 1)
+    assert first.startswith("warning: the dataset plug-in 'broken_birds' (broken:entry) does not load: ModuleNotFound")
+    assert rest.startswith("<string>:") and "UserWarning: of another kind" in rest, "the control: others are as usual"
