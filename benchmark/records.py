@@ -7,6 +7,7 @@ hidden folder beside it, flushed to the disk and then renamed. `benchmark ingest
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -169,10 +170,12 @@ def find(root: Path | str) -> list[Path]:
 
 
 def find_finished(root: Path | str, spec_hash: str) -> Path | None:
-    """A record under `root` of a finished run of this spec, if there is one."""
+    """A record under `root` of a finished run of this spec, if there is one that this version can read."""
     for folder in sorted(Path(root).glob(f"{spec_hash[:16]}-*")):
-        if (folder / WEIGHTS).is_file() and (folder / RECORD).is_file():
-            return folder
+        if (folder / WEIGHTS).is_file():
+            with contextlib.suppress(RecordError):
+                read(folder)
+                return folder
     return None
 
 
