@@ -25,6 +25,7 @@ from benchmark.frames import CELL, SCALE_COLUMNS, SCALES, aggregate_scales
 from benchmark.plots import IndexMaps
 from benchmark.protocol import find_scenario
 from benchmark.studies import STIR, Study, scale_fields
+from benchmark.tracking.entries import model_of
 from siconvnet.errors import SiconvnetError, UnknownName
 from siconvnet.metrics import NotMeasurable
 
@@ -332,7 +333,7 @@ def failures(store: Store) -> dict[Cell, str]:
     for run in store.runs_of(STIR, "!= 'FINISHED'"):
         params = run.data.params
         if {"data", "evaluation", "model"} <= set(params):
-            cell = (params["data"], int(params["evaluation"]), params["model"])
+            cell = (params["data"], int(params["evaluation"]), model_of(params))
             status = run.info.status.lower()
             reasons.setdefault(cell, f"{status}: {run.data.tags.get('reason', 'no reason given')}")
     return reasons

@@ -62,12 +62,12 @@ def run_row(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {
         key: params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
     }
-    row["model"] = params.get("model") and _variant(params)
+    row["model"] = params.get("model") and model_of(params)
     measured = {key: metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
     return {**row, **measured, "dataset": params.get("data"), "run_time": took, "run_id": run.info.run_id}
 
 
-def _variant(params: Mapping[str, str]) -> str:
+def model_of(params: Mapping[str, str]) -> str:
     """The model, and how its scales are learned where that is not its own way: another model to all tables."""
     fields = {name: read_field(name, params.get(name)) for name in scale_fields.FIELDS}
     return scale_fields.variant(RunSpec(params["model"], params.get("data", ""), **fields))

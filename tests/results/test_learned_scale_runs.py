@@ -13,7 +13,7 @@ import torch
 from benchmark import evaluated, scale_runs, sources
 from benchmark.cli import main, options
 from benchmark.evaluation import Predictions, summarise
-from benchmark.events import Epoch, Result, Started
+from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.spec import RunSpec
 from benchmark.studies import scale_fields
 from benchmark.tracking import Store
@@ -101,6 +101,13 @@ def test_scales_by_epoch(database):
     # The reference stands beside them with a row of its own.
     assert table[table["model"] == "hermite"]["scale_1"].isna().tolist() == [True]
     assert "hermite" not in set(scale_runs.outcomes(table)["model"])
+
+
+def test_a_failed_variant_is_named(own):
+    store, spec = Store(own), RunSpec("ses_learned", "emoji", 2, scale_parameterisation="fixed")
+    started = Started(uuid.uuid4().hex, spec, time.time(), 10, {"host": "test", "device_name": "cpu"})
+    store.end(store.start(started), Ended(started, "FAILED", "no reason", (), time.time()))
+    assert list(evaluated.failures(store)) == [("emoji", 2, "ses_learned [fixed]")]
 
 
 def test_figures_get_the_runs_of_a_store(database):
