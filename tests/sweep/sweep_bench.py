@@ -50,6 +50,11 @@ class Bench:
         self.started.append(process)
         return process
 
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        """What a started command leaves."""
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
     def run(self, line: list[str]) -> tuple[int, str, str]:
         """The command in this process, which has loaded everything; its workers are processes all the same."""
         out, err = io.StringIO(), io.StringIO()

@@ -46,15 +46,24 @@ def line(bench: Bench, *more: str, **grid: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_node_that_is_killed_costs_no_run(bench: Bench, cluster: Any) -> None:
+def test_nodes_that_share_no_folder_and_a_node_that_is_killed_cost_no_run(bench: Bench, cluster: Any) -> None:
+    # This path is another folder in each process: to the nodes, one that they do not share with the driver.
+    apart = ["--ray-address", cluster.address, "--work-dir", "/proc/self/cwd/apart"]
+    code, out, err = bench.end(bench.start(line(bench, *apart, seeds="7-8")))
+    assert (code, err) == (0, ""), out
+    assert bench.seeds() == [7, 8]
+    own = Path.home() / ".local" / "share" / "siconvnet" / "sweeps"
+    assert len(list(own.glob("ray-*/records"))) == 1
+    assert [path.name for path in own.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
     driver = bench.start(line(bench, "--ray-address", cluster.address, seeds="1-3", epochs="12"))
     bench.wait_for(lambda: len(list((bench.place.root / "checkpoints").glob("*.pt"))) == 2)
     cluster.remove_node(cluster.nodes[0], allow_graceful=False)
-    out, err = driver.communicate(timeout=300)
-    assert (driver.returncode, err) == (0, ""), out
+    code, out, err = bench.end(driver)
+    assert (code, err) == (0, ""), out
     assert f"Ray {cluster.address}, at most 2 runs at once" in out
     assert out.rstrip().endswith("3 of 3 runs done, 0 failed"), out[-1500:]
-    assert bench.seeds() == [1, 2, 3]
+    assert bench.seeds() == [1, 2, 3, 7, 8]
     assert bench.place.waiting() == bench.halves() == bench.runs("RUNNING") == []
     assert [path.name for path in bench.place.logs.iterdir()] == ["sweep.log"]
 
