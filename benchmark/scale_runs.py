@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.frames import TableError, read_csv
 from benchmark.protocol import BANDS
 from benchmark.spec import RunSpec
-from benchmark.studies import STUDIES, Study, scale_fields
+from benchmark.studies import STIR, STUDIES, Study, scale_fields
 from benchmark.study_runs import read_field, spec_of
 
 if TYPE_CHECKING:
@@ -41,26 +41,28 @@ model, `own_start` whether its scales start where the model's own do, `note` wha
 the epoch whose weights were tested."""
 OUTCOME = ("study", "section", "dataset", "model", *SETTING, *scale_fields.FIELDS, "own_start", "note")
 _MARK = "scale_"
-_REFERENCES = ("hermite",)
-"""Models of STIR without learned scales that stand beside those with."""
+_REFERENCE = "hermite"
+"""The model of STIR without learned scales that stands beside those with."""
 
 
 def read(store: Store) -> pd.DataFrame:
-    """The finished runs with internal scales of all studies, and of STIR those of `_REFERENCES` beside them, which have
-    a single row each; of several runs of one spec the latest. Empty where no run has internal scales."""
+    """The finished runs with internal scales, a row a run and epoch; of several runs of one spec the latest.
+
+    Those of STIR come with the runs of `_REFERENCE`, which have no scales and a single row each.
+    """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for study in STUDIES.values():
-        seen = set()
-        for run in store.runs_of(study) if set(scale_fields.FIELDS) <= set(study.fields) else ():
-            key = run.data.tags.get("spec_hash", run.info.run_id)
-            shown = f"{_MARK}1" in run.data.metrics or run.data.params.get("model") in _REFERENCES
-            if key not in seen and shown:
-                seen.add(key)
-                rows += _rows(store, study, run)
-    names = _scale_columns(rows)
-    table = pd.DataFrame(rows if names else [], columns=[*COLUMNS, *names])
+        if not set(scale_fields.FIELDS) <= set(study.fields):
+            continue
+        runs = list(store.runs_of(study, where=f"metrics.{_MARK}1 > 0"))
+        if runs and study is STIR:
+            runs += store.runs_of(study, where=f"params.model = '{_REFERENCE}'")
+        latest = {run.data.tags.get("spec_hash", run.info.run_id): run for run in reversed(runs)}
+        for run in latest.values():
+            rows += _rows(store, study, run)
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *_scale_columns(rows)])
     return table.sort_values(["study", "section", "model", "run_id", "epoch"], ignore_index=True)
 
 

@@ -235,9 +235,13 @@ class Store:
         """All runs of all studies, of any status, latest first."""
         return self._runs_where("", STUDIES.values())
 
-    def runs_of(self, study: Study, status: str = "= 'FINISHED'") -> Iterator[Run]:
-        """The runs of a study, latest first; finished ones, or those whose status is as given (`!= 'FINISHED'`)."""
-        return self._runs_where(f"attributes.status {status}", [study])
+    def runs_of(self, study: Study, status: str = "= 'FINISHED'", *, where: str = "") -> Iterator[Run]:
+        """The runs of a study, latest first; finished ones, or those whose status is as given (`!= 'FINISHED'`).
+
+        Args:
+            where: what must hold besides, as MLflow writes it (`params.model = 'hermite'`).
+        """
+        return self._runs_where(" and ".join(filter(None, [f"attributes.status {status}", where])), [study])
 
     def _runs_where(self, query: str, studies: Iterable[Study]) -> Iterator[Run]:
         # MLflow's filters know no "or".
