@@ -41,10 +41,14 @@ def scan(name: str, root: Path, *, download: bool = False) -> dict[str, list[Can
                 kind(str(root), download=True, **dict(arguments))
             dataset = open_vision(name, str(root), arguments)
         except (RuntimeError, OSError) as error:
-            raise DatasetError(
-                f"torchvision's {name} is not in {root} ({' '.join(str(error).split())}); name its folder with "
-                "--images, or add --download."
-            ) from error
+            reason = " ".join(str(error).split())
+            where, advice = f"is not in {root}", "name its folder with --images, or add --download"
+            if download:
+                where, advice = (
+                    f"cannot be downloaded to {root}",
+                    "fetch it elsewhere, and name its folder with --images",
+                )
+            raise DatasetError(f"torchvision's {name} {where} ({reason}); {advice}.") from error
         except TypeError as error:  # another argument is required, as by EMNIST
             raise InvalidArgument(f"torchvision's {name} cannot be opened by its folder alone: {error}.") from error
         names = _class_names(dataset)
@@ -69,6 +73,8 @@ def _dataset_class(name: str) -> Any:
         raise InvalidArgument(
             f"torchvision has no dataset {name!r}.{hint} Its names: CIFAR10, GTSRB, EuroSAT, SVHN, ..."
         )
+    if name in ("ImageFolder", "DatasetFolder"):
+        raise InvalidArgument(f"{name} is no dataset but any folder of pictures; leave --torchvision out.")
     return getattr(module, name)
 
 

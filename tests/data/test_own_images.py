@@ -163,6 +163,7 @@ def test_jpegs_are_read_at_a_fraction_of_their_size(benchmark, tmp_path):
         (["mine", "--torchvision", "cifar10"], 2, "Did you mean 'CIFAR10'?"),
         (["mine", "--torchvision", "CIFAR10"], 1, "torchvision's CIFAR10 is not in"),
         (["mine", "--torchvision", "FakeData"], 2, "is not read from a folder"),
+        (["mine", "--torchvision", "ImageFolder", "--images", "."], 2, "leave --torchvision out"),
         (["mine", "--torchvision", "CIFAR10", "--annotations", "."], 2, "exclude each other"),
     ],
 )
