@@ -77,7 +77,7 @@ def learning(table: pd.DataFrame) -> pd.DataFrame:
 def _groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Panels: each setting, its parameterisations apart from its other starts."""
     panels = learning(table).groupby(["dataset", "section", "note", "own_start"], sort=False)
-    ordered = sorted(panels, key=lambda panel: (*panel_order(panel[1].iloc[0].to_dict()), not panel[0][-1]))
+    ordered = sorted(panels, key=lambda panel: panel_order(panel[1].iloc[0].to_dict(), apart=not panel[0][-1]))
     for (*_, note, own), rows in ordered:
         words = [title(rows.iloc[0].to_dict()), *([] if own else ["other starts"]), *([note] if note else [])]
         yield "; ".join(words), rows

@@ -72,10 +72,11 @@ def data_range(row: Mapping[str, Any]) -> tuple[float, float] | None:
     return (low * smaller, high * larger) if row["augment"] else (low, high)
 
 
-def panel_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def panel_order(row: Mapping[str, Any], *, apart: bool = False) -> tuple[Any, ...]:
     """The order of panels: the toy study by its range, what leaves the protocol after the rest of its study."""
     scenario = 0 if row["study"] != "stir" else int(row["evaluation"])
-    return row["study"], row["dataset"], bool(row["note"]), bool(row["augment"]), data_range(row) or (), scenario
+    kind = (row["study"], row["dataset"], bool(row["note"]), bool(row["augment"]), apart)
+    return *kind, data_range(row) or (), scenario
 
 
 def densities(row: Mapping[str, Any], sizes: Array) -> Array | None:

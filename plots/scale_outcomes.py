@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
             shape = density / density.max() * (len(names) + 0.3)
             axis.fill_between(PIXELS * sizes, len(names) - 0.4, len(names) - 0.4 - shape, color=style.SHADE, lw=0)
         for name, outcome, source in kinds:
-            _scales(axis, outcome, names.index(name) + _shift(source, ours), source)
+            _scales(axis, outcome, names.index(name) + _shift(source, kinds), source)
         axis.set_title(heading, fontsize=8)
         axis.set_xlabel("Internal scales [pixels]")
         axis.set_ylim(len(names) - 0.4, -0.9)
@@ -103,7 +103,7 @@ def errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
         for name, outcome, source in kinds:
             look = PARAMETERISATIONS[outcome["scale_parameterisation"]]
             face = "white" if source == PUBLISHED else look.colour
-            height, spread = names.index(name) + _shift(source, ours), _spread(outcome["test_err_std"])
+            height, spread = names.index(name) + _shift(source, kinds), _spread(outcome["test_err_std"])
             axis.errorbar(outcome["test_err_mean"], height, xerr=spread, color=look.colour, marker=look.marker,
                           mfc=face, ms=4.5, lw=1.0)  # fmt: skip
         axis.set_title(heading, fontsize=8)
@@ -130,13 +130,12 @@ def _learned(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The parameterisations from the model's own start, and of the fixed ones the best in each setting."""
+    """The learned scales, and of the fixed ones the best in each setting."""
     import pandas as pd
 
     fixed = table[table["scale_parameterisation"] == "fixed"]
     best = fixed.sort_values("test_err_mean").drop_duplicates(list(PANEL))
-    rest = table[(table["scale_parameterisation"] != "fixed") & table["own_start"].astype(bool)]
-    return pd.concat([best, rest])
+    return pd.concat([best, table[table["scale_parameterisation"] != "fixed"]])
 
 
 def _panels(ours: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[tuple[str, list[Kind]]]:
@@ -148,7 +147,7 @@ def _panels(ours: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[tuple[str, lis
             key = (*(row[name] for name in PANEL), "other starts" if apart else "")
             found.setdefault(key, []).append((_name(row), row, source))
     order = ["fixed", *PARAMETERISATIONS]
-    for key in sorted(found, key=lambda key: (*panel_order(found[key][0][1]), key[-1])):
+    for key in sorted(found, key=lambda key: panel_order(found[key][0][1], apart=bool(key[-1]))):
         kinds = sorted(found[key], key=lambda kind: order.index(kind[1]["scale_parameterisation"]))
         told = "; ".join(filter(None, key[-2:]))
         heading = "\n".join([title(kinds[0][1]), *textwrap.wrap(told, 42)])
@@ -164,9 +163,9 @@ def _name(row: Mapping[str, Any]) -> str:
     return start(row) if label(row) == PARAMETERISATIONS["isr"].label else f"{label(row)}, {start(row)}"
 
 
-def _shift(source: str, ours: pd.DataFrame) -> float:
-    """Published above, ours below, where there are both."""
-    if ours.empty:
+def _shift(source: str, kinds: Sequence[Kind]) -> float:
+    """Published above, ours below, in a panel that has both."""
+    if len({who for *_, who in kinds}) == 1:
         return 0.0
     return -0.13 if source == PUBLISHED else 0.13
 
