@@ -52,6 +52,7 @@ def speed(
 ) -> None:
     """Time plain and fast computation of each method in turn, and write the table and a chart.
 
+    \b
     benchmark speed -m "*pool"
     benchmark speed --study stl10 -m "*_ses_*"
     benchmark speed --study mnist-scale -m ses_scalar_28
