@@ -113,9 +113,14 @@ def subject_of(
 
     declared = {"stages": info.stages, "scale_pools": info.scale_pools}
     given = {"stages": stages, "scale_pools": scale_pools}
-    names = {key: declared[key] if value is None else tuple(value) for key, value in given.items()}
+    names = {key: declared[key] if value is None else _as_tuple(value) for key, value in given.items()}
     fixed = isinstance(model, nn.Module)
     return Subject(info.name, build, names["stages"], names["scale_pools"], settings, fixed, tuple(untold))
+
+
+def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
+    """A single name is one, and not its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _settings_of(module: nn.Module) -> dict[str, tuple[int, int]]:
@@ -379,9 +384,12 @@ def run_check(name: str, subject: Subject) -> Result:
 
     Raises:
         UnknownName: there is no such check.
+        InvalidArgument: what is to be checked was not given to `subject_of`.
     """
     if name not in CHECKS:
         raise UnknownName("check", name, CHECKS)
+    if not isinstance(subject, Subject):
+        raise InvalidArgument(f"an object of {type(subject).__name__} cannot be checked; give it to subject_of first.")
     try:
         with torch.random.fork_rng(devices=[]), _settings_restored():
             return Result(name, "passed", CHECKS[name].run(subject))
@@ -396,7 +404,7 @@ def run_check(name: str, subject: Subject) -> Result:
 def run_checks(subject: Subject, names: Iterable[str] = tuple(CHECKS)) -> list[Result]:
     """Several checks. One that another's failure leaves without a meaning is skipped."""
     results, unusable = [], set()
-    for name in names:
+    for name in _as_tuple(names):
         missing = [needed for needed in CHECKS[name].needs if needed in unusable] if name in CHECKS else []
         result = Result(name, "skipped", f"needs {missing[0]}", missing[0]) if missing else run_check(name, subject)
         if missing or result.status == "failed":

@@ -81,13 +81,19 @@ def equivariance_error(
         border: pixels at the rim of the shrunk map that do not count, where Phi sees beyond the image.
 
     Raises:
-        InvalidArgument: no factors, or what `siconvnet.metrics.delta.delta` refuses.
+        InvalidArgument: no factors, images of another shape, a negative border, or what
+            `siconvnet.metrics.delta.delta` refuses.
 
     Source: Sosnovik et al. 2020 (arXiv 1910.11093), section 5.1.
     """
     if not factors:
         raise InvalidArgument("no factors: at least one is needed, as in factors=(0.5,).")
     images = smooth_images(8, num_channels) if images is None else images
+    if not (isinstance(images, Tensor) and images.ndim == 4 and images.numel() and images.is_floating_point()):
+        found = f"{list(images.shape)} {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+        raise InvalidArgument(f"images are {found}, not a tensor [B, C, H, W] of floats.")
+    if border < 0:
+        raise InvalidArgument(f"border must be 0 or more pixels, got {border}.")
     if not isinstance(function, nn.Module):
         return _errors(function, images, factors, shift, border)
     like = next((p for p in function.parameters() if p.is_floating_point()), images)

@@ -442,6 +442,8 @@ def test_equivariance_error_keeps_mode_and_precision() -> None:
 def test_equivariance_error_needs_a_factor() -> None:
     with pytest.raises(InvalidArgument, match="factors"):
         testing.equivariance_error(Pointwise(), factors=())
+    with pytest.raises(InvalidArgument, match="border must be 0 or more"):
+        testing.equivariance_error(nn.Identity(), border=-1)
     with pytest.raises(InvalidArgument, match="outside 0 < s <= 1"):
         testing.equivariance_error(Pointwise(), factors=(2.0,))
 
@@ -488,3 +490,27 @@ def test_bytes_of_tensors_do_not_count_what_was_there() -> None:
         outside.add_(1)
         outside.view(10, 100)
     assert held.peak == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (torch.rand(1, 64, 64), r"\[1, 64, 64\]"),
+        (torch.rand(0, 1, 64, 64), r"\[0, 1, 64, 64\]"),
+        (torch.zeros(1, 1, 64, 64, dtype=torch.uint8), ".*uint8"),
+        (torch.rand(1, 1, 64, 64).numpy(), "ndarray"),
+    ],
+)
+def test_images_of_another_kind_are_refused(images: Any, found: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"images are {found}.*not a tensor"):
+        testing.equivariance_error(nn.Identity(), images)
+
+
+def test_one_name_is_not_its_letters() -> None:
+    [result] = testing.conformance("standard", stages="act1", checks="stages")
+    assert result.status == "passed" and result.detail.startswith("act1 [16, ")
+
+
+def test_what_is_no_subject_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="an object of str cannot be checked; give it to subject_of first"):
+        testing.run_check("gray", "standard")  # type: ignore[arg-type]
