@@ -1,0 +1,149 @@
+#!/usr/bin/env python
+"""Measure what a sweep costs beside training, on an otherwise idle machine; a few minutes on two cores.
+
+    python scripts/measure_sweep.py --out results/measured/sweep-amd-epyc-2-threads.csv
+
+Each figure stands beside its limit. Exit code 1 if one of them is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.environment import cpu_name, git_state, versions
+from benchmark.files import write_text
+from benchmark.spec import RunSpec
+from benchmark.states import read_states
+from benchmark.suites import make_grid
+from benchmark.sweep import expand
+from benchmark.tracking import Store, experiment_name
+
+BENCHMARK = (sys.executable, "-c", "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))")
+GRID = ("--models", "standard", "--datasets", "emoji", "--evaluations", "2", "--threads", "1")
+#: Runs of the shorter and of the longer of two sweeps: their difference is free of the start of the processes.
+FEW, MANY = 2, 10
+
+
+class Figure(NamedTuple):
+    """`limit` is the most that is allowed, or for a ratio the least."""
+
+    what: str
+    measured: float
+    limit: float
+    unit: str
+
+    @property
+    def kept(self) -> bool:
+        return self.measured >= self.limit if self.unit == "times" else self.measured <= self.limit
+
+
+def main() -> int:
+    """Measure, show, write; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, help="CSV file to write; without it the figures are only shown")
+    out: Path | None = parser.parse_args().out
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
+        for figure in measure(Path(folder)):
+            verdict = "" if figure.kept else ", NOT kept"
+            print(f"{figure.what}: {figure.measured:.3f} {figure.unit} (limit {figure.limit:g}{verdict})", flush=True)
+            figures.append(figure)
+    if out:
+        write_text(out, table(figures))
+    return 0 if all(figure.kept for figure in figures) else 1
+
+
+def measure(folder: Path) -> Iterator[Figure]:
+    """All figures, the quick ones first."""
+    for words in ((), ("sweep",)):
+        seconds = statistics.median(command(*words, "--help") for _ in range(5))
+        yield Figure(" ".join(["benchmark", *words, "--help"]), seconds, 0.3, "s")
+    start = time.perf_counter()
+    specs = expand(make_grid({"models": "standard", "datasets": "emoji", "evaluations": "1-4", "seeds": "1-2500"}))
+    yield Figure(f"expand to {len(specs):,} runs", time.perf_counter() - start, 2.0, "s")
+    fill(folder / "ten_thousand.db", specs)
+    options = ("--models", "standard", "--datasets", "emoji", "--evaluations", "1-4", "--seeds", "1-2500")
+    where = ("--tracking-uri", str(folder / "ten_thousand.db"), "--work-dir", str(folder))
+    seconds = statistics.median(command("status", *options, *where) for _ in range(3))
+    yield Figure(f"benchmark status of {len(specs):,} runs, the whole command", seconds, 2.0, "s")
+
+    (few, _), (many, trained) = (sweep(folder, runs, epochs=1, workers=1) for runs in (FEW, MANY))
+    yield Figure("overhead of a run of one epoch", (many - few) / (MANY - FEW) - trained, 0.5, "s")
+    seconds_of = []
+    for workers in (1, 2):
+        (few, _), (many, _) = (sweep(folder, runs, epochs=4, workers=workers) for runs in (FEW, MANY))
+        seconds_of.append(many - few)
+    yield Figure("throughput of two workers beside one, one thread each", seconds_of[0] / seconds_of[1], 1.7, "times")
+
+
+def command(*words: str) -> float:
+    """Seconds that a command takes."""
+    start = time.perf_counter()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*BENCHMARK, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
+    return time.perf_counter() - start
+
+
+def sweep(folder: Path, runs: int, *, epochs: int, workers: int) -> tuple[float, float]:
+    """Seconds of a sweep over so many seeds, and seconds that the mean run says it took."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        uri = str(Path(place) / "mlflow.db")
+        Store(uri)
+        lengths = ("--epochs", str(epochs), "--patience", str(epochs), "--workers", str(workers))
+        where = ("--tracking-uri", uri, "--work-dir", str(Path(place) / "work"))
+        seconds = command("sweep", *GRID, *lengths, "--seeds", f"1-{runs}", *where)
+        took = [run.run_time or 0.0 for run in read_states(uri)]
+    assert len(took) == runs
+    return seconds, statistics.mean(took)
+
+
+def fill(database: Path, specs: list[RunSpec]) -> None:
+    """A store in which all these runs are finished. MLflow itself would take minutes for so many."""
+    client = Store(str(database)).client
+    experiments = {name: client.create_experiment(name) for name in {experiment_name(spec) for spec in specs}}
+    with sqlite3.connect(database) as connection:
+        for number, spec in enumerate(specs):
+            run, experiment = f"{number:032x}", experiments[experiment_name(spec)]
+            connection.execute(
+                "INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, experiment_id) "
+                "VALUES (?, ?, 'FINISHED', 0, 1000, 'active', ?)",
+                (run, spec.name, experiment),
+            )
+            connection.execute("INSERT INTO tags VALUES ('spec_hash', ?, ?)", (spec.hash, run))
+            params = {"model": spec.model, "data": "emoji", "evaluation": spec.evaluation, "seed": spec.seed}
+            connection.executemany(
+                "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)",
+                [(key, str(value), run) for key, value in params.items()],
+            )
+            connection.executemany(
+                "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, 0, 0, 0, ?)",
+                [("best_acc", 50.0, run), ("run_time", 60.0, run)],
+            )
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures as CSV, each with what it was measured on."""
+    found, commit = versions(), (git_state() or {}).get("commit", "")
+    machine = [cpu_name(), os.cpu_count(), found["torch"], found["mlflow"], commit]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*Figure._fields, "machine", "processors", "torch", "mlflow", "commit"])
+    for figure in figures:
+        writer.writerow([figure.what, f"{figure.measured:.3f}", figure.limit, figure.unit, *machine])
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
