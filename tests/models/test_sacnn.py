@@ -12,6 +12,7 @@ from siconvnet.datasets import load_dataset
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.layers import SacnnConv2d
 from siconvnet.layers.sacnn import GAIN, candidate_responses, choose, odd_size, peaks
+from siconvnet.metrics.indices import scale_indices, selection_consistency
 from siconvnet.models.sacnn import _FACTORS
 
 FACTORS = (1.0, 2.0)
@@ -177,3 +178,22 @@ def test_networks_are_those_of_the_grid(name, parameters):
     assert (info.stages, info.scale_pools) == (("act1", "act2"), ("conv1", "conv2"))
     assert info.uses_kernel_size
     assert info.uses_interpolation
+
+
+@pytest.mark.parametrize("name", ["sacnn_s_mp", "sacnn_s_at"])
+def test_kernel_selection_consistency_applies(name):
+    torch.manual_seed(1)
+    model = siconvnet.create_model(name, num_channels=1, num_classes=36)
+    subset = load_dataset("emoji").select("test", [17, 64])
+    rows = [0, 1, 36, 37]  # two icons at two sizes
+    [found] = scale_indices(model, subset.images[rows], ("conv1", "conv2"))
+    assert {pool: indices.shape for pool, indices in found.items()} == {"conv1": (4, 16), "conv2": (4, 32)}
+    assert (
+        selection_consistency(found["conv1"], subset.scales[rows]) == (found["conv1"][:2] == found["conv1"][2:]).mean()
+    )
+    if model.conv1.attention is not None:
+        with torch.no_grad():
+            model.conv1.attention.bias[1] = 1e6
+        [fixed] = scale_indices(model, subset.images[rows], ("conv1",))
+        assert selection_consistency(fixed["conv1"], subset.scales[rows]) == 1
+        assert (fixed["conv1"] == 1).all()
