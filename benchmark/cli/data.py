@@ -41,11 +41,7 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--classes", type=int, help="So many classes, those with the most objects.  [default: all]")
 @click.option("--instances", type=int, help="Objects per class and split.  [default: 25]")
 @click.option("--canvas", metavar="64", help="Side of the canvas in pixels; models take no other.")
-@click.option(
-    "--scales",
-    metavar="17-64",
-    help="Sides of the objects in pixels; a file has them all.",
-)
+@click.option("--scales", metavar="17-64", help="Sides of the objects in pixels; a file has them all.")
 @click.option(
     "--background",
     metavar="crop|black|mean",
