@@ -243,7 +243,7 @@ def narrow(grid: Grid, axes: Mapping[str, Sequence[object]]) -> Grid | None:
 
 
 def validate(grids: Iterable[Grid]) -> None:
-    """Check every value of every axis, each once, in a run that makes sense.
+    """Check every value of every axis, each once, in a run that makes sense; of seeds the least and the greatest.
 
     Raises:
         InvalidArgument, UnknownName, DatasetError: as `RunSpec.validate`.
@@ -254,11 +254,17 @@ def validate(grids: Iterable[Grid]) -> None:
             (skip, *_) = skips([grid])
             raise InvalidArgument(f"nothing is left of the grid: {skip.reason}.")
         for name, values in grid.axes.items():
-            for value in values:
+            for value in _ends(values) if name == "seeds" else values:
                 if name == "seeds":
                     replace(spec, seed=value).validate()
                 elif found := _first(replace(grid, axes={**grid.axes, name: (value,)}, select_over=())):
                     found.validate()
+
+
+def _ends(seeds: Sequence[int | None]) -> list[int | None]:
+    """The least and the greatest: all between them are accepted if these are, and a grid may have thousands."""
+    named = [seed for seed in seeds if seed is not None]
+    return [*({min(named), max(named)} if named else ()), *([None] if None in seeds else ())]
 
 
 def data_of(grids: Iterable[Grid]) -> list[RunSpec]:
