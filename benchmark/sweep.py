@@ -261,7 +261,7 @@ def validate(grids: Iterable[Grid]) -> None:
                     found.validate()
 
 
-def _ends(seeds: Sequence[int | None]) -> list[int | None]:
+def _ends(seeds: Sequence[Any]) -> list[Any]:
     """The least and the greatest: all between them are accepted if these are, and a grid may have thousands."""
     named = [seed for seed in seeds if seed is not None]
     return [*({min(named), max(named)} if named else ()), *([None] if None in seeds else ())]
