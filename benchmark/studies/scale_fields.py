@@ -68,7 +68,7 @@ def check(spec: RunSpec) -> None:
         value = getattr(spec, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise InvalidArgument(f"{name} {value!r} is no number.")
-    if spec.learn_sigma not in (None, False, True):
+    if not isinstance(spec.learn_sigma, bool | None):
         raise InvalidArgument(f"learn sigma {spec.learn_sigma!r} is neither true nor false.")
     if spec.model in LEARNERS:
         found = resolved(spec)
@@ -96,10 +96,9 @@ def of_variant(name: str) -> tuple[str, dict[str, Any]]:
     found: dict[str, Any] = {}
     if not words:
         return name, found
-    for kept in (False, True):
-        told = "sigma learned" if kept else "sigma kept"
+    for told, learned in (("sigma learned", True), ("sigma kept", False)):
         if told in words:
-            found["learn_sigma"], words = kept, words.replace(told, "")
+            found["learn_sigma"], words = learned, words.replace(told, "")
     for word in words.split():
         key, given, value = word.partition("=")
         found[key if given else FIELDS[0]] = float(value) if given else word

@@ -139,6 +139,7 @@ def test_the_distribution_is_part_of_the_spec() -> None:
         ({"sigma": 0.0}, "at least 0.5"),
         ({"scale_parameterisation": "irs"}, "Did you mean 'isr'"),
         ({"scale_parameterisation": "fixed", "learn_sigma": True}, "learns nothing"),
+        ({"learn_sigma": 1}, "neither true nor false"),  # it would be another run than True
         ({"model": "ses_scalar_28"}, "is a model for MNIST-Scale"),
         ({"batch_size": 1}, "batch of one image"),
     ],
