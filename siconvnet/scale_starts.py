@@ -78,8 +78,8 @@ def check_start(num_scales: int, parameterisation: str, sigma: float, isr: float
         UnknownName, InvalidArgument: with the first thing that is wrong.
     """
     freedom = find_freedom(parameterisation)
-    if num_scales < 2:
-        raise InvalidArgument(f"an internal scale range needs at least 2 scales, not {num_scales}.")
+    if num_scales < 2 or num_scales != int(num_scales):
+        raise InvalidArgument(f"an internal scale range needs a whole number of scales, at least 2, not {num_scales}.")
     if not (math.isfinite(sigma) and sigma >= SMALLEST):
         raise InvalidArgument(f"sigma {sigma:g} is not accepted: the smallest scale is at least {SMALLEST:g} pixels.")
     if not (math.isfinite(isr) and isr > 1):
