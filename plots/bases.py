@@ -115,16 +115,9 @@ def comparison(bases: Sequence[ComparedBasis]) -> Figure:
 
 def _point(axis: Axes, basis: ComparedBasis, error: BasisError, x: float) -> None:
     look = LOOKS[basis.label]
-    face = "white" if error.runs is None else look.colour if basis.augment else _pale(look.colour)
+    face = "white" if error.runs is None else look.colour if basis.augment else style.pale(look.colour)
     drawn = {"fmt": look.marker, "color": look.colour, "mfc": face, "ms": 6, "mew": 1.3, "zorder": 3}
     axis.errorbar(x, error.mean, error.std, elinewidth=0.9, capsize=2, **drawn)  # type: ignore[arg-type]
-
-
-def _pale(colour: str) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    red, green, blue = (0.45 * part + 0.55 for part in to_rgb(colour))
-    return red, green, blue
 
 
 def _handles(bases: Sequence[ComparedBasis]) -> list:
@@ -135,7 +128,10 @@ def _handles(bases: Sequence[ComparedBasis]) -> list:
 
     looks = dict.fromkeys(LOOKS[basis.label] for basis in bases)
     handles = [handle(look.marker, look.colour, "white", look.label) for look in looks]
-    for augment, face, name in ((True, style.MISSING, "ours"), (False, _pale(style.MISSING), "ours, not rescaled")):
+    for augment, face, name in (
+        (True, style.MISSING, "ours"),
+        (False, style.pale(style.MISSING), "ours, not rescaled"),
+    ):
         counts = [error.runs for basis in bases if basis.augment == augment for error in basis.errors if error.runs]
         if counts:
             handles.append(handle("o", style.MISSING, face, f"{name}, {style.seeds_label(counts)}"))

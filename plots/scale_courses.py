@@ -11,13 +11,13 @@ import numpy as np
 from benchmark.frames import CELL
 from benchmark.plots import style
 from benchmark.plots.scale_looks import (
-    PARAMETERISATIONS,
     PIXELS,
     STARTS,
     data_range,
     label,
     log2_axis,
     panel_order,
+    scale_look,
     start,
     title,
 )
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_DASHES: tuple[Any, ...] = (
+    "-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (5, 1.5, 1, 1.5, 1, 1.5)),
+)  # fmt: skip
+"""As many as a study repeats its runs."""
 
 
 @style.styled
@@ -94,7 +97,7 @@ def _looks(rows: pd.DataFrame) -> dict[tuple[Any, ...], tuple[str, str]]:
     kinds = {_key(rows, run): run for run in rows.drop_duplicates("run_id").to_dict("records")}
     for number, (key, run) in enumerate(sorted(kinds.items())):
         if rows["own_start"].iloc[0]:
-            found[key] = (label(run), PARAMETERISATIONS[run["scale_parameterisation"]].colour)
+            found[key] = (label(run), scale_look(run).colour)
         else:
             found[key] = (f"{label(run)} from {start(run)}", STARTS[number % len(STARTS)])
     return found
@@ -175,7 +178,7 @@ def _variant(run: dict[str, Any]) -> tuple[str, style.Look]:
     if not isinstance(run["scale_parameterisation"], str):
         return look.label, dataclasses.replace(look, colour="black")
     words = " from ".join(filter(None, [label(run), start(run)]))
-    return f"{look.label}: {words}", PARAMETERISATIONS[run["scale_parameterisation"]]
+    return f"{look.label}: {words}", scale_look(run)
 
 
 def _bands(axis: Axes, cell: pd.DataFrame, looks: Mapping[str, style.Look], evaluation: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark import object_scales
-from benchmark.plots.style import Look
+from benchmark.plots.style import Look, pale
 from benchmark.protocol import MNIST_SCALE
 from benchmark.scale_ranges import parse_range
 
@@ -41,11 +42,21 @@ def start(row: Mapping[str, Any]) -> str:
     return "" if row["own_start"] else f"σ {row['sigma']:g}, ISR {row['isr']:g}"
 
 
+def _keeps_sigma(row: Mapping[str, Any]) -> bool:
+    """Whether the smallest scale is kept while others are learned."""
+    return row["scale_parameterisation"] != "fixed" and not row["learn_sigma"]
+
+
 def label(row: Mapping[str, Any]) -> str:
     """A parameterisation in words, and whether its smallest scale is kept where that is an exception."""
     name = PARAMETERISATIONS[row["scale_parameterisation"]].label
-    kept = row["scale_parameterisation"] != "fixed" and not row["learn_sigma"]
-    return f"{name}, σ kept" if kept else name
+    return f"{name}, σ kept" if _keeps_sigma(row) else name
+
+
+def scale_look(row: Mapping[str, Any]) -> Look:
+    """The look of a parameterisation, paler where its smallest scale is kept."""
+    found = PARAMETERISATIONS[row["scale_parameterisation"]]
+    return dataclasses.replace(found, colour=pale(found.colour)) if _keeps_sigma(row) else found
 
 
 def title(row: Mapping[str, Any]) -> str:

@@ -108,6 +108,13 @@ _SPARE_COLOURS = ("#44aa99", "#117733", "#cc6677", "#332288", "#999933", "#aa449
 _SPARE_MARKERS = ("2", "3", "4", "+")
 
 
+def pale(colour: str) -> str:
+    """A lighter tone of a colour, for a lesser kin of what has it."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    return to_hex([0.45 * part + 0.55 for part in to_rgb(colour)])
+
+
 def model_look(name: str) -> Look:
     """The look of a method; one that is unknown here gets the same look of its own everywhere."""
     return MODELS.get(name) or _spare(name)

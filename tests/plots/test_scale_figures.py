@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmark import plots, scale_runs
 from benchmark.frames import TableError
-from benchmark.plots import scale_looks, style
+from benchmark.plots import scale_courses, scale_looks, style
 from benchmark.spec import RunSpec
 from tests.plots.test_plot_figures import overlaps, texts
 
@@ -108,6 +108,23 @@ def test_a_table_that_lacks_columns(drawn, tmp_path):
 def test_no_runs():
     with pytest.raises(style.NothingToDraw, match="benchmark sweep --suite scale-learning"):
         plots.draw("scales", plots.Tables("Our runs"))
+
+
+def test_every_kind_and_every_realization_has_a_line_of_its_own(table):
+    own = {"own_start": True, "section": "56", "note": ""}
+    course = table[table["run_id"] == table.loc[table["study"] == "mnist-scale", "run_id"].iloc[0]]
+    kinds = [(name, learned) for name in ("isr", "spacing") for learned in (True, False)]
+    runs = [
+        course.assign(
+            **own, scale_parameterisation=name, learn_sigma=learned, seed=seed, run_id=f"{name}{learned}{seed}"
+        )
+        for name, learned in kinds
+        for seed in range(6)
+    ]
+    figure = scale_courses.courses(pd.concat(runs), "Our runs")
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 4]
+    seen = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}
+    assert len(lines) == len(seen) == 4 * 6
 
 
 def test_outcomes_are_of_the_weights_that_were_tested(table):
