@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from siconvnet.functional.steerable import conv_h_h, conv_z2_h, supports_of
 from siconvnet.models.mnist_kanazawa import SCALES, rescale_in_place
 from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
 from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
@@ -40,13 +41,19 @@ class XuConv2d(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, columns: int):
-        half = int(EFFECTIVE_SIZE * max(SCALES)) // 2
-        super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, padding=half, bias=False)
-        self.columns = columns
+        super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, bias=False)
+        self.columns, self.margin = columns, int(EFFECTIVE_SIZE * max(SCALES)) // 2
+        everywhere = column_kernels(torch.ones(1, 1, EFFECTIVE_SIZE, EFFECTIVE_SIZE), SCALES)
+        self.supports = supports_of(torch.cat(everywhere, dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        kernels = column_kernels(self.weight, SCALES)
-        return F.conv2d(x, torch.cat(kernels), padding=self.padding, groups=self.columns)
+        kernels = torch.stack(column_kernels(self.weight, SCALES), dim=2)
+        if self.columns == 1:
+            maps = conv_z2_h(x, kernels, padding=self.margin, supports=self.supports)
+        else:
+            columns = x.unflatten(1, (self.columns, -1)).transpose(1, 2)
+            maps = conv_h_h(columns, kernels.unsqueeze(2), padding=self.margin, supports=self.supports)
+        return maps.transpose(1, 2).flatten(1, 2)
 
 
 class ColumnMax(nn.Module):
