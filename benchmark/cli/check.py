@@ -35,8 +35,8 @@ _FIGURES: tuple[tuple[str, Callable[[Cost], float], Callable[[float], str]], ...
 def check(context: click.Context, model: str, kernel_size: int, interpolation: str, kind: str) -> None:
     """Check that a model can be trained and measured here, and what a training step costs.
 
-    MODEL is a registered name or a class of your own, as in my_net:MyNet, found in this folder too. Exit code 1 when
-    a check fails.
+    NAME is a registered model; MODULE:CLASS, as my_net:MyNet, a class of your own, found in this folder too. Exit
+    code 1 when a check fails.
     """
     from siconvnet import testing
     from siconvnet.models import check_model_arguments

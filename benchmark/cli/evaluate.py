@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmark.tracking import Store
 
 
-@click.command()
+@click.command(short_help="Measure finished runs: accuracy by object size, equivariance, winning scales.")
 @options.tracking_uri
 @options.models
 @options.datasets

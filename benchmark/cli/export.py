@@ -18,7 +18,7 @@ FORMATS = ("csv",)
 KINDS = ("runs", "generalization")
 
 
-@click.command()
+@click.command(short_help="Write all finished runs, or their accuracy by object size, as CSV.")
 @options.source
 @options.tracking_uri
 @options.datasets

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-@click.command()
+@click.command(short_help="Draw figures of your runs or of the published ones.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...|all")
 @options.source
 @options.tracking_uri

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-@click.command()
+@click.command(short_help="Show what of a sweep is done, running, failed or missing.")
 @grid_options
 @tracking_uri
 @work_dir
