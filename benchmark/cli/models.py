@@ -19,7 +19,7 @@ _COLUMNS = (
 
 @click.command()
 @click.argument("pattern", default="*")
-@click.option("--study", default="stir", show_default=True, help="stir, mnist-scale or stl10.")
+@click.option("--study", default="stir", show_default=True, help="stir, mnist-scale, mnist-range or stl10.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def models(pattern: str, study: str, kind: str) -> None:
     """List the methods of a study whose name matches PATTERN ("*pool"), and what each supports."""
@@ -102,6 +102,12 @@ def _mnist_scale_row(name: str) -> dict[str, Any]:
     return _variant_row(name, VARIANTS[name].label, create_mnist_scale_model(name))
 
 
+def _mnist_range_row(name: str) -> dict[str, Any]:
+    from siconvnet.models.scale_probe import ScaleProbe
+
+    return _variant_row(name, "Scale probe", ScaleProbe())
+
+
 def _stl10_row(name: str) -> dict[str, Any]:
     from siconvnet.models.stl10 import VARIANTS, create_stl10_model
 
@@ -137,9 +143,18 @@ def _print_mnist_scale(rows: list[dict[str, Any]]) -> None:
     )
 
 
+def _print_mnist_range(rows: list[dict[str, Any]]) -> None:
+    _print_variants(rows, "One layer whose scales are learned (run --scale-parameterisation).")
+
+
 def _print_stl10(rows: list[dict[str, Any]]) -> None:
     _print_variants(rows, "Wide residual networks of 16 layers, eight times as wide as the narrowest.")
 
 
-ROWS = {"stir": _row, "mnist-scale": _mnist_scale_row, "stl10": _stl10_row}
-TABLES = {"stir": _print_table, "mnist-scale": _print_mnist_scale, "stl10": _print_stl10}
+ROWS = {"stir": _row, "mnist-scale": _mnist_scale_row, "mnist-range": _mnist_range_row, "stl10": _stl10_row}
+TABLES = {
+    "stir": _print_table,
+    "mnist-scale": _print_mnist_scale,
+    "mnist-range": _print_mnist_range,
+    "stl10": _print_stl10,
+}

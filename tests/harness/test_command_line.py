@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
+from benchmark.cli.models import ROWS, TABLES
 from benchmark.records import find
 from benchmark.spec import RunSpec
+from benchmark.studies import STUDIES
 from benchmark.tracking import Store
 
 Capture = pytest.CaptureFixture[str]
@@ -47,11 +49,19 @@ def test_every_listed_command_loads_and_helps(capsys: Capture) -> None:
     code, out, err = run(capsys, "--help")
     assert (code, err) == (0, "")
     assert all(heading in out for heading in SECTIONS)
+    assert not re.search(r"[^]]\.\.\.$", out, re.M)  # no summary is cut off
     for name in COMMANDS:
         assert re.search(rf"^  {name} ", out, re.M)
         code, text, err = run(capsys, name, "--help")
         assert (code, err) == (0, "")
         assert "Usage:" in text
+
+
+def test_models_of_every_study_can_be_listed(capsys: Capture) -> None:
+    assert ROWS.keys() == TABLES.keys() == STUDIES.keys()
+    code, out, err = run(capsys, "models", "--study", "mnist-range")
+    assert (code, err) == (0, "")
+    assert re.search(r"scale_probe +Scale probe +[\d,]+", out)
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
