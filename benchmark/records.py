@@ -127,9 +127,9 @@ def write(run: Result | Ended, root: Path) -> Path:
         partial.mkdir(parents=True)
         write_artifacts(run, partial)
         _write_json(partial / RECORD, _description(run))
-        _sync(partial)
+        sync(partial)
         partial.rename(final)
-        _sync(root)
+        sync(root)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError):
@@ -148,7 +148,7 @@ def write_artifacts(run: Result | Ended, folder: Path) -> None:
         metadata = {"spec": json.dumps(run.started.spec.to_dict(), sort_keys=True)}
         # Clones: safetensors refuses tensors that share memory, as tied weights do.
         weights = {name: value.contiguous().clone() for name, value in run.weights.items()}
-        _write_bytes(folder / WEIGHTS, save(weights, metadata=metadata))
+        write_bytes(folder / WEIGHTS, save(weights, metadata=metadata))
         with (folder / PREDICTIONS).open("wb") as file:
             arrays: dict[str, Any] = dict(run.predictions.arrays())
             np.savez_compressed(file, **arrays)
@@ -232,10 +232,11 @@ def _description(run: Result | Ended) -> dict[str, Any]:
 
 def _write_json(path: Path, values: Any) -> None:
     text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
-    _write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file and see it on the disk."""
     with path.open("wb") as file:
         file.write(content)
         _flush(file)
@@ -246,7 +247,7 @@ def _flush(file: Any) -> None:
     os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make the names in a folder durable, where the system can."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.records import PARTIAL, RecordError
+from benchmark.records import PARTIAL, RecordError, sync, write_bytes
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def pack(folder: Path) -> Parcel:
 
 
 def unpack(parcel: Parcel, root: Path) -> Path:
-    """Lay a record under `root`, whole or not at all; its folder. One that is there already stays.
+    """Lay a record under `root`, flushed to the disk, whole or not at all; its folder. One that is there already stays.
 
     Raises:
         RecordError: it cannot be written; nothing is left behind.
@@ -39,9 +39,11 @@ def unpack(parcel: Parcel, root: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, content in parcel.files.items():
-            (partial / Path(name).name).write_bytes(content)
+            write_bytes(partial / Path(name).name, content)
+        sync(partial)
         if not final.exists():
             partial.rename(final)
+            sync(root)
     except OSError as error:
         raise RecordError(f"cannot write the record {str(final)!r}: {error.strerror or error}.") from error
     finally:

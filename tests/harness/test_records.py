@@ -61,7 +61,7 @@ def test_half_written_record_is_never_seen(result: Result, tmp_path: Path, monke
         assert records.find(tmp_path) == []
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records, "_sync", fail)
+    monkeypatch.setattr(records, "sync", fail)
     with pytest.raises(RecordError, match="No space left"):
         records.write(result, tmp_path)
     assert list(tmp_path.iterdir()) == []

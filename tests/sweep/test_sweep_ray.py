@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sweep_bench import Bench
 
+from benchmark.executors import parcel as parcel_module
 from benchmark.executors import ray as module
 from benchmark.executors.base import FINISHED, NO_ROOM, Settings
 from benchmark.executors.parcel import pack, unpack
@@ -140,6 +141,18 @@ def test_record_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="cannot write the record"):
         unpack(parcel, tmp_path / "file")
+
+
+def test_record_that_does_not_reach_the_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "record").mkdir()
+    (tmp_path / "record" / "record.json").write_text("{}")
+    monkeypatch.setattr(parcel_module, "sync", fail)
+    with pytest.raises(RecordError, match="No space left"):
+        unpack(pack(tmp_path / "record"), tmp_path / "records")
+    assert list((tmp_path / "records").iterdir()) == []
 
 
 def test_node_whose_disk_takes_nothing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
