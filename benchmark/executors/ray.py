@@ -28,6 +28,7 @@ from typing import Any
 from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, NO_ROOM, Executor, Outcome, Progress, Settings
 from benchmark.executors.parcel import Parcel, pack, unpack
 from benchmark.executors.worker import last_lines, print_into, work
+from benchmark.files import write_text
 from benchmark.records import RecordError, find_finished
 from benchmark.spec import RunSpec
 from benchmark.workplace import Workplace
@@ -66,8 +67,8 @@ class Home:
     @classmethod
     def here(cls, root: Path) -> Home:
         path = root / "ray.id"
-        with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
-            file.write(uuid.uuid4().hex)
+        if not path.is_file():
+            write_text(path, uuid.uuid4().hex)
         return cls(path.read_text(encoding="utf-8"), str(Path.cwd()), os.environ.get("SICONVNET_DATA"))
 
     def is_shared(self, root: Path) -> bool:
