@@ -32,10 +32,11 @@ def draw(theirs: pd.DataFrame) -> Figure:
     toy = theirs[(theirs["study"] == "mnist-range") & (theirs["scale_parameterisation"] == "isr")]
     learned = toy[toy["own_start"].astype(bool)].to_dict("records")
     ranges = [parse_range(row["scale_range"]) for row in learned]
+    fits = fit(ranges)
     sizes = np.geomspace(0.5, 16, 600)
     figure = Figure(figsize=(style.WIDTH, 3.9), layout="constrained")
     axes = figure.subplots(2, len(ranges), sharex=True, sharey="row", squeeze=False, height_ratios=(1.6, 1))
-    for (above, below), row, found, (low, high) in zip(axes.T, learned, fit(ranges), ranges, strict=True):
+    for (above, below), row, found, (low, high) in zip(axes.T, learned, fits, ranges, strict=True):
         answers = strengths(sizes, found.scales, found.width)
         together = answers.sum(0)
         # The density has the area of the curve above it, as the fit compares them.
@@ -63,5 +64,5 @@ def draw(theirs: pd.DataFrame) -> Figure:
         Line2D([], [], color="black", marker="*", ls="", ms=8, label=f"learned (published), 1 at {PIXELS:g} pixels"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    figure.suptitle(f"Tolerance model of the internal scales, width {fit(ranges)[0].width:.2f} octaves", fontsize=9)
+    figure.suptitle(f"Tolerance model of the internal scales, width {fits[0].width:.2f} octaves", fontsize=9)
     return figure
