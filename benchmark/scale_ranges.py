@@ -22,7 +22,7 @@ def parse_range(value: object) -> tuple[float, float]:
     Raises:
         InvalidArgument: no such range.
     """
-    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    parts = value.split(",") if isinstance(value, str) else [value] if type(value) in (int, float) else value
     try:
         numbers = tuple(float(part) for part in parts)  # type: ignore[attr-defined]
     except (TypeError, ValueError):

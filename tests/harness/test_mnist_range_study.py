@@ -124,9 +124,15 @@ def test_the_distribution_is_part_of_the_spec() -> None:
     assert small(scale_range=(0.35, 1.4), isr=3, scale_parameterisation="isr", learn_sigma=True).hash == small().hash
 
 
+def test_a_single_size_may_be_a_number() -> None:
+    one, other = (small(distribution="fixed", scale_range=value) for value in (1.2, " 1.2 "))
+    assert one.hash == other.hash and one.scale_range == "1.2,1.2"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"scale_range": True}, "smallest and the largest"),
         ({"scale_range": "1,9"}, "leaves the canvas"),
         ({"scale_range": "0.01,1"}, "too small"),
         ({"scale_range": "8,1"}, "smallest and the largest"),
