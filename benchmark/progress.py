@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """`3.2 s`, `4:05` or `1:02:30`."""
+    """`3.2 s`, `4:05 min` or `1:02:30 h`: with the unit, so that none is taken for a time of day."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
 def scale_range(epoch: Epoch) -> str:
@@ -61,7 +61,7 @@ class PlainProgress(Watch):
         spec, where = started.spec, started.environment
         self._print(
             f"{spec.model} on {spec.dataset} {spec.setting}, seed {spec.seed}, lr {spec.lr:g}: "
-            f"{started.parameters:,} parameters on {where['device_name']} ({where['threads']} threads)"
+            f"{started.parameters:,} parameters on {where['device_name']} (threads: {where['threads']})"
         )
 
     def epoch(self, epoch: Epoch) -> None:
