@@ -1,4 +1,4 @@
-"""The measured table of the page is the table in results/measured."""
+"""The measured tables of the page are the tables in results/measured."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.speed import markdown
+from benchmark import epoch_speed, speed
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_is_the_measured_one():
+@pytest.mark.parametrize(
+    ("table", "file", "markdown"),
+    [
+        ("speed", "speed-amd-epyc-2-threads.csv", speed.markdown),
+        ("epoch", "epochs-mnist-scale-amd-epyc-2-threads.csv", epoch_speed.markdown),
+    ],
+)
+def test_the_tables_are_the_measured_ones(table, file, markdown):
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    shown = page.split("<!-- speed table -->\n")[1].split("<!-- end of speed table -->")[0]
-    measured = pd.read_csv(ROOT / "results" / "measured" / "speed-amd-epyc-2-threads.csv")
-    assert shown == markdown(measured)
+    shown = page.split(f"<!-- {table} table -->\n")[1].split(f"<!-- end of {table} table -->")[0]
+    assert shown == markdown(pd.read_csv(ROOT / "results" / "measured" / file))
 
 
 @pytest.mark.parametrize(
