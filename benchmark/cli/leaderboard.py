@@ -108,13 +108,14 @@ def _stir(
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
     size, kind_of = kernel_size or PAPER.kernel_size, interpolation or PAPER.interpolation
     chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
+    grid = _grid(chosen, models)
     table = board.leaderboard(
         chosen,
         metric=metric,
         scales=sources.load_scales(source, chosen, tracking_uri=tracking_uri),
         published=None if source == sources.PUBLISHED else published.runs(),
-        grid=_grid(chosen, models),
-        reasons=_reasons(source, tracking_uri),
+        grid=grid,
+        reasons=_reasons(source, tracking_uri, grid),
     )
     if kind == "csv":
         return board.to_csv(table)
@@ -132,10 +133,12 @@ def _grid(runs: pd.DataFrame, models: tuple[str, ...]) -> list[Cell]:
     return [(dataset, int(evaluation), model) for dataset, evaluation in places for model in names]
 
 
-def _reasons(source: str, tracking_uri: str | None) -> dict[Cell, str]:
-    """Why a cell has no finished run, where the store knows."""
+def _reasons(source: str, tracking_uri: str | None, grid: list[Cell]) -> dict[Cell, str]:
+    """Why a cell has no finished run, where that is known."""
     from benchmark import sources
 
+    if source == sources.PUBLISHED:
+        return dict.fromkeys(grid, "not published")
     if source != sources.MLFLOW:
         return {}
     from benchmark.evaluated import failures

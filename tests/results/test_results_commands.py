@@ -110,6 +110,9 @@ def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
     assert table.loc["standard", "unseen_scales"] == pytest.approx(table.loc["standard", "mean"])
     assert table.loc["xu", ["rank", "note"]].tolist() == ["X", "failed: the loss is no number"]
     assert table.loc["conv3d", "note"] == "no finished run"
+    assert main(["leaderboard", "--source", "published", "-d", "emoji", "-e", "2", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
+    assert table.loc["sesn", "note"] == "not published" and table.loc["conv3d", "note"] != "not published"
 
 
 def test_export_writes_the_originals_tables(database, capsys, tmp_path):
