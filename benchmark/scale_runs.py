@@ -14,7 +14,6 @@ from benchmark.study_runs import read_field, spec_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Run
 
     from benchmark.tracking import Store
 
@@ -160,7 +159,7 @@ def _facts(study: Study, spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def _rows(store: Store, study: Study, run: Run) -> Iterator[dict[str, Any]]:
+def _rows(store: Store, study: Study, run: Any) -> Iterator[dict[str, Any]]:
     params: Mapping[str, Any] = {**run.data.params, "dataset": run.data.params.get("data")}
     spec = spec_of(study, {name: read_field(name, params.get(name)) for name in study.fields})
     fixed = {
@@ -177,5 +176,5 @@ def _rows(store: Store, study: Study, run: Run) -> Iterator[dict[str, Any]]:
         yield {**fixed, **values, "epoch": epoch, "kept": epoch == kept}
 
 
-def _history(store: Store, run: Run, name: str) -> dict[int, float]:
+def _history(store: Store, run: Any, name: str) -> dict[int, float]:
     return {point.step: point.value for point in store.client.get_metric_history(run.info.run_id, name)}
