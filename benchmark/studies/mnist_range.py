@@ -9,7 +9,7 @@ numbers come from the CPU's generators, so that the batches of a seed are the sa
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark import object_scales
@@ -17,7 +17,8 @@ from benchmark.protocol import MNIST_RANGE
 from benchmark.scale_ranges import canonical, parse_range
 from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, DataState, Row, Study, Task
+from benchmark.studies.base import DataState, Task
+from benchmark.studies.errors import ErrorStudy, check_batches
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ NUM_CLASSES = 10
 TRAINING_DIGITS = {"full": 10_000, "embedded": 500}
 
 
-class MnistRange(Study):
+class MnistRange(ErrorStudy):
     name = "mnist-range"
     title = "MNIST-range"
     protocol = MNIST_RANGE
@@ -128,10 +129,7 @@ class MnistRange(Study):
                 f"scale range {spec.scale_range} is too small: a digit of {INK} pixels is less than one pixel wide at "
                 f"scale {low:g}; scales from {1 / INK:g} on leave something of it."
             )
-        if spec.batch_size == 1 or TRAINING_DIGITS[spec.digits] % spec.batch_size == 1:
-            raise InvalidArgument(
-                f"batch size {spec.batch_size} leaves a batch of one image, which batch normalisation cannot take."
-            )
+        check_batches(spec.batch_size, TRAINING_DIGITS[spec.digits])
 
     def setting(self, spec: RunSpec) -> str:
         words = [f"{spec.distribution} {spec.scale_range}"]
@@ -156,20 +154,8 @@ class MnistRange(Study):
     def open(self, spec: RunSpec, device: torch.device) -> Task:
         return MnistRangeTask(spec, device)
 
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
-        accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
-        return {
-            "test_loss": float(predictions.losses.mean(dtype="float64")),
-            "test_acc": accuracy,
-            "test_err": 100 - accuracy,
-        }
-
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
-        found = self.published(spec)
-        shown = tuple(f"{f.mean:.2f}" + ("" if f.std is None else f" ± {f.std:.2f}") + " %" for f in found)
-        row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
-        reason = "; ".join(spec.deviations) if found else "nothing published for this setting"
-        return Comparison((row,), tuple(f.source for f in found), reason)
+    def unpublished(self, spec: RunSpec) -> str:
+        return "nothing published for this setting"
 
 
 def _scale_ranges(value: object) -> tuple[Any, ...]:

@@ -7,14 +7,15 @@ seed are the same on every device.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark import ranges
 from benchmark.protocol import MNIST_SCALE, Protocol
 from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, DataState, Row, Study, Task
+from benchmark.studies.base import DataState, Task
+from benchmark.studies.errors import ErrorStudy, check_batches
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 CENTRE = 14.5
 
 
-class MnistScale(Study):
+class MnistScale(ErrorStudy):
     name = "mnist-scale"
     title = "MNIST-Scale"
     protocol = MNIST_SCALE
@@ -102,10 +103,7 @@ class MnistScale(Study):
             raise UnknownName("MNIST-Scale model", spec.model, VARIANTS)
         check_realization(spec.realization)
         scale_fields.check(spec)
-        if spec.batch_size == 1 or SPLIT_SIZES["train"] % spec.batch_size == 1:
-            raise InvalidArgument(
-                f"batch size {spec.batch_size} leaves a batch of one image, which batch normalisation cannot take."
-            )
+        check_batches(spec.batch_size, SPLIT_SIZES["train"])
 
     def setting(self, spec: RunSpec) -> str:
         return f"realization {spec.realization}{', augmented' if spec.augment else ''}"
@@ -128,28 +126,13 @@ class MnistScale(Study):
     def open(self, spec: RunSpec, device: torch.device) -> Task:
         return MnistScaleTask(spec, device)
 
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
-        accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
-        return {
-            "test_loss": float(predictions.losses.mean(dtype="float64")),
-            "test_acc": accuracy,
-            "test_err": 100 - accuracy,
-        }
-
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+    def unpublished(self, spec: RunSpec) -> str:
         from benchmark import published
 
-        found = self.published(spec)
-        shown = tuple(f"{f.mean:.2f}" + ("" if f.std is None else f" ± {f.std:.2f}") + " %" for f in found)
-        row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
-        reason = "; ".join(spec.deviations)
-        if not found:
-            suited = f"{spec.model}p" if spec.augment else spec.model.removesuffix("p")
-            other = published.errors(self.name, suited, bool(spec.augment))
-            reason = "nothing published for this network"
-            if other:
-                reason = f"{'with' if spec.augment else 'without'} augmentation they are of {suited}"
-        return Comparison((row,), tuple(f.source for f in found), reason)
+        suited = f"{spec.model}p" if spec.augment else spec.model.removesuffix("p")
+        if published.errors(self.name, suited, bool(spec.augment)):
+            return f"{'with' if spec.augment else 'without'} augmentation they are of {suited}"
+        return super().unpublished(spec)
 
 
 class MnistScaleTask(Task):

@@ -7,14 +7,15 @@ seed are the same on every device.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark import ranges
 from benchmark.protocol import STL10, Protocol
 from benchmark.studies import axes
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, DataState, Row, Study, Task
+from benchmark.studies.base import DataState, Task
+from benchmark.studies.errors import ErrorStudy
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 NO_AMP = "none"
 
 
-class Stl10(Study):
+class Stl10(ErrorStudy):
     name = "stl10"
     title = "STL-10"
     protocol = STL10
@@ -95,21 +96,6 @@ class Stl10(Study):
 
     def open(self, spec: RunSpec, device: torch.device) -> Task:
         return Stl10Task(spec, device)
-
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
-        accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
-        return {
-            "test_loss": float(predictions.losses.mean(dtype="float64")),
-            "test_acc": accuracy,
-            "test_err": 100 - accuracy,
-        }
-
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
-        found = self.published(spec)
-        shown = tuple(f"{error.mean:.2f} %" for error in found)
-        row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)
-        reason = "; ".join(spec.deviations) if found else "nothing published for this network"
-        return Comparison((row,), tuple(error.source for error in found), reason)
 
 
 def _precisions(value: object) -> tuple[str | None, ...]:
