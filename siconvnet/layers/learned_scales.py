@@ -155,7 +155,8 @@ class LearnableScales(nn.Module):
 
     Attributes:
         sigma: the smallest scale; a buffer where it is not learned.
-        free: the other parameters; a buffer where nothing is learned.
+        free: the other parameters; a buffer where nothing is learned. In a `state_dict` it is named after the
+            parameterisation, ``free_isr``: the same numbers mean other scales in another.
 
     Raises:
         UnknownName: no such parameterisation.
@@ -164,7 +165,6 @@ class LearnableScales(nn.Module):
     """
 
     sigma: Tensor
-    free: Tensor
 
     def __init__(
         self,
@@ -181,13 +181,19 @@ class LearnableScales(nn.Module):
         self.freedom = find_freedom(parameterisation)
         self.learn_sigma = self.freedom.learned and learn_sigma is not False
         self._hold("sigma", torch.tensor(float(sigma)), self.learn_sigma and self.freedom.has_sigma)
-        self._hold("free", self.kind.start(num_scales, sigma, isr), self.freedom.learned)
+        self._hold(f"free_{parameterisation}", self.kind.start(num_scales, sigma, isr), self.freedom.learned)
 
     def _hold(self, name: str, value: Tensor, learned: bool) -> None:
         if learned:
             self.register_parameter(name, nn.Parameter(value))
         else:
             self.register_buffer(name, value)
+
+    @property
+    def free(self) -> Tensor:
+        found = getattr(self, f"free_{self.parameterisation}")
+        assert isinstance(found, Tensor)
+        return found
 
     def forward(self) -> Tensor:
         return self.kind.scales(self.sigma, self.free, self.num_scales)

@@ -56,10 +56,10 @@ def test_starts_at_the_stated_range(name, count, sigma, isr):
 @pytest.mark.parametrize(
     ("name", "learn_sigma", "expected"),
     [
-        ("isr", None, {"sigma", "free"}),
-        ("isr", False, {"free"}),
-        ("spacing", True, {"sigma", "free"}),
-        ("direct", None, {"free"}),
+        ("isr", None, {"sigma", "free_isr"}),
+        ("isr", False, {"free_isr"}),
+        ("spacing", True, {"sigma", "free_spacing"}),
+        ("direct", None, {"free_direct"}),
         ("fixed", None, set()),
         ("fixed", False, set()),
     ],
@@ -67,10 +67,17 @@ def test_starts_at_the_stated_range(name, count, sigma, isr):
 def test_what_is_learned(name, learn_sigma, expected):
     scales = LearnableScales(3, name, learn_sigma=learn_sigma)
     assert {key for key, _ in scales.named_parameters()} == expected
-    assert set(scales.state_dict()) == {"sigma", "free"}
+    assert set(scales.state_dict()) == {"sigma", f"free_{name}"}
     if expected:
         scales().sum().backward()
         assert all(parameter.grad is not None and parameter.grad.any() for parameter in scales.parameters())
+
+
+def test_weights_of_another_parameterisation_are_refused():
+    learned = LearnableScales(3, "isr").state_dict()
+    LearnableScales(3, "isr", learn_sigma=False).load_state_dict(learned)
+    with pytest.raises(RuntimeError, match="free_isr_leaky"):
+        LearnableScales(3, "isr_leaky").load_state_dict(learned)
 
 
 def test_parameterisations_are_those_of_the_paper():
@@ -210,7 +217,7 @@ def test_copies_keep_sharing_and_share_nothing_with_the_original():
         assert torch.equal(clone(x), expected)
         assert clone[0].learned is clone[1].learned
         with torch.no_grad():
-            clone[0].learned.free += 0.3
+            clone[0].learned.free.add_(0.3)
         assert not torch.allclose(clone(x), expected)
     assert torch.equal(net(x), expected)
 
