@@ -127,8 +127,8 @@ class Training:
 
     def _groups(self) -> list[dict[str, Any]]:
         """The weights, and where scales are learned these for themselves: decay would only shrink them."""
-        scales = scale_parameters(self.model)
-        own = {id(parameter) for parameter in scales}
+        own = {id(parameter) for parameter in scale_parameters(self.model)}
+        scales = [parameter for parameter in scale_parameters(self.model) if parameter.requires_grad]
         weights = [parameter for parameter in self.model.parameters() if id(parameter) not in own]
         return [{"params": weights}, *([{"params": scales, "weight_decay": 0.0}] if scales else [])]
 

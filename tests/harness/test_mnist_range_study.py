@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,15 @@ def test_scales_have_a_group_and_a_rate_of_their_own() -> None:
         rates[epoch] = scales["lr"]
         assert all(parameter.requires_grad == (epoch > 5) for parameter in scales["params"])
     assert rates == pytest.approx({1: 0, 5: 0, 6: 0.01, 20: 0.01, 21: 0.0075, 41: 0.005625})
+
+
+def test_a_scale_that_a_model_has_frozen_stays_so() -> None:
+    run = training(small())
+    (scales,) = scale_modules(run.model).values()
+    scales.sigma.requires_grad_(False)
+    run = replace(run)
+    run._set_rates(6)
+    assert run.optimizer.param_groups[1]["params"] == [scales.free] and not scales.sigma.requires_grad
 
 
 @pytest.mark.parametrize(
