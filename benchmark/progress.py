@@ -48,8 +48,8 @@ class Watch(Observer):
         each = (time.perf_counter() - self._begin) / epoch.number
         most = self.max_epochs - epoch.number
         least = min(epoch.patience_left, most)
-        if least == most:
-            return duration(each * most)
+        if least in (0, most):
+            return duration(each * least)
         return f"{duration(each * least)} to {duration(each * most)}"
 
 
