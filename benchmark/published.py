@@ -126,6 +126,17 @@ def cell(model: str, dataset: str, evaluation: int) -> PublishedCell | None:
     return _cells().get((model, dataset, int(evaluation)))
 
 
+def accuracies(cell: PublishedCell) -> list[float]:
+    """The test accuracy of each run that a cell is the mean of, in percent, in the order of seeds."""
+    with resources.files("benchmark.tables").joinpath("stir_runs.csv").open(encoding="utf-8") as file:
+        return [
+            float(row["test_accuracy"])
+            for row in csv.DictReader(file)
+            if (row["model"], row["dataset"], int(row["evaluation"])) == (cell.model, cell.dataset, cell.evaluation)
+            and float(row["learning_rate"]) == cell.lr
+        ]
+
+
 def runs() -> pd.DataFrame:
     """All 5,500 published runs, one a row, in the columns of `benchmark.frames.RUN_COLUMNS`."""
     from benchmark.frames import from_stir_runs

@@ -52,6 +52,15 @@ def test_the_summary_is_that_of_the_runs():
         assert cell is not None and cell.mean == row.iloc[0]
 
 
+def test_a_cell_has_the_runs_it_is_the_mean_of():
+    for model, dataset, evaluation in (("standard", "emoji", 2), ("conv3d", "aerial", 1), ("xu", "mnist", 4)):
+        cell = published.cell(model, dataset, evaluation)
+        assert cell is not None
+        single = published.accuracies(cell)
+        assert len(single) == cell.runs
+        assert sum(single) / cell.runs == pytest.approx(cell.mean, abs=1e-4)
+
+
 def test_scales_are_tidy():
     frame = published.generalization()
     assert tuple(frame.columns) == SCALE_COLUMNS

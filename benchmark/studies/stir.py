@@ -163,6 +163,10 @@ class Stir(Study):
                 _distance(accuracy, cell) if cell and not reason else "",
             )
         ]
+        if cell:
+            # One run stands beside a mean: what single runs came to tells whether it is an odd one.
+            single = published.accuracies(cell)
+            rows.append(Row("  single runs", "", (f"{min(single):.2f} to {max(single):.2f} %",)))
         means = _published_bands(spec) if cell else {}
         for band in BANDS:
             shown = f"{means[band]:.2f} %" if band in means else ""
