@@ -147,7 +147,7 @@ def functions(bases: Sequence[ComparedBasis]) -> Figure:
     axes = figure.subplots(len(bases), 1, squeeze=False)[:, 0]
     for axis, basis in zip(axes, bases, strict=True):
         _mosaic(axis, basis)
-    figure.suptitle("Functions of each basis (columns, every third) at its scales s (rows)", fontsize=9)
+    figure.suptitle("Functions of each basis (columns) at its scales s (rows)", fontsize=9)
     return figure
 
 
@@ -160,7 +160,7 @@ def _mosaic(axis: Axes, basis: ComparedBasis) -> None:
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    axis.set_title(basis.label, loc="left")
+    axis.set_title(f"{basis.label}: {len(chosen)} of {count} functions", loc="left")
 
 
 def tiles(functions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 Kind = tuple[str, Mapping[str, Any], str]
+COLUMNS = 3
 
 
 @style.styled
@@ -45,9 +46,9 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     from matplotlib.patches import Patch
 
     panels = list(_panels(_learned(_drop_stir(ours)), _learned(theirs)))
-    rows = math.ceil(len(panels) / 3)
+    rows = math.ceil(len(panels) / COLUMNS)
     figure = Figure(figsize=(style.WIDTH, 0.9 + 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, 3, squeeze=False).ravel()
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis, (heading, kinds) in zip(axes, panels, strict=False):
         row = kinds[0][1]
         sizes = np.geomspace(0.1, 20, 1200)
@@ -61,25 +62,37 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
         axis.set_title(heading, fontsize=8)
         axis.set_xlabel("Internal scales [pixels]")
         axis.set_ylim(len(names) - 0.4, -0.9)
-        axis.set_yticks(range(len(names)), names)
-        axis.tick_params(axis="y", length=0)
         log2_axis(axis, 0.45, 20)
         top = axis.secondary_xaxis("top", functions=(lambda x: x / PIXELS, lambda x: x * PIXELS))
         log2_axis_of(top)
         axis.grid(True, axis="x")
+    _name_rows(axes, panels)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    sizes = Patch(color=style.SHADE, label=f"sizes of the objects (axis above), 1 placed at {PIXELS:g} pixels")
+    sizes = Patch(color=style.SHADE, label=f"sizes of the objects (axis above; size 1 stands over {PIXELS:g} pixels)")
     figure.legend(handles=[*_handles(len(ours) > 0), sizes], loc="outside lower center", ncols=3)
     figure.suptitle("Internal scales at the end of training: mean ± one standard deviation", fontsize=9)
     return figure
+
+
+def _name_rows(axes: Sequence[Axes], panels: Sequence[tuple[str, Sequence[Kind]]]) -> None:
+    """Name the rows of each panel; only those at the left where the panels beside them all have the same."""
+    names = [_names(kinds) for _, kinds in panels]
+    same = all(own == names[number - number % COLUMNS] for number, own in enumerate(names))
+    for number, (axis, own) in enumerate(zip(axes, names, strict=False)):
+        axis.set_yticks(range(len(own)), own if number % COLUMNS == 0 or not same else [""] * len(own))
+        axis.tick_params(axis="y", length=0)
+
+
+def _names(kinds: Sequence[Kind]) -> list[str]:
+    return list(dict.fromkeys(name for name, *_ in kinds))
 
 
 def log2_axis_of(axis: Any) -> None:
     """Plain numbers on an axis that follows another."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    axis.xaxis.set_major_locator(FixedLocator([2.0**power for power in range(-2, 5)]))
+    axis.xaxis.set_major_locator(FixedLocator([2.0**power for power in range(-2, 4)]))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.tick_params(labelsize=6.5, pad=1)
@@ -95,11 +108,11 @@ def errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     panels = list(_panels(_compared(_drop_stir(ours)), _compared(theirs)))
-    rows = math.ceil(len(panels) / 3)
+    rows = math.ceil(len(panels) / COLUMNS)
     figure = Figure(figsize=(style.WIDTH, 0.8 + 1.8 * rows), layout="constrained")
-    axes = figure.subplots(rows, 3, squeeze=False).ravel()
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis, (heading, kinds) in zip(axes, panels, strict=False):
-        names = list(dict.fromkeys(name for name, *_ in kinds))
+        names = _names(kinds)
         for name, outcome, source in kinds:
             look = PARAMETERISATIONS[outcome["scale_parameterisation"]]
             face = "white" if source == PUBLISHED else look.colour
@@ -109,9 +122,8 @@ def errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
         axis.set_title(heading, fontsize=8)
         axis.set_xlabel("Test error [%]")
         axis.set_ylim(len(names) - 0.4, -0.6)
-        axis.set_yticks(range(len(names)), names)
-        axis.tick_params(axis="y", length=0)
         axis.grid(True, axis="x")
+    _name_rows(axes, panels)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.legend(handles=_handles(len(ours) > 0), loc="outside lower center", ncols=3)

@@ -62,6 +62,7 @@ def test_published_alone():
     for name, figure in drawn.items():
         assert isinstance(figure, Figure)
         assert overlaps(texts(figure)) == [], name
+    assert sum(text == "Direct" for text, _ in texts(drawn["scales-final"])) == 2  # once a row of panels
     words = " ".join(text for text, _ in texts(drawn["scales-errors"]))
     for expected in ("MNIST-range [1, 8]", "MNIST-Scale 56+", "Fixed, ISR 5.35", "Spacing, σ kept", "published"):
         assert expected in words
