@@ -19,6 +19,10 @@ from siconvnet.errors import DatasetError, UnknownName
 from . import mnist_digits
 from .files import exclusive, save_arrays
 from .mnist_scale import read_mnist
+from .verification import Report, compare
+
+CHECKSUMS = {"imgs": "5b92582eb909c82a9bfefcd44acbe923", "lbls": "671ff9d70b4811116d55c3dd479efa7a"}
+"""Of the file made of the original digits; see `verification.checksum`."""
 
 SPLIT_SIZES: Mapping[str, int] = {"train": 10_000, "valid": 5_000, "test": 50_000}
 FULL, EMBEDDED = "full", "embedded"
@@ -51,6 +55,17 @@ def prepare(source: Path | None = None) -> Path:
                 images, labels = read_mnist(source or download())
                 save_arrays(path, {"imgs": images, "lbls": labels})
     return path
+
+
+def verify() -> Report:
+    """Check the file of all digits: its format, and its arrays against the original digits.
+
+    Raises:
+        DatasetError: it is missing or not of the format.
+    """
+    images, labels = _read()
+    checks = compare({"imgs": images, "lbls": labels}, CHECKSUMS)
+    return Report(digits_path(), "mnist-range", f"images: {len(images):,}", checks)
 
 
 def load(kind: str, seed: int) -> dict[str, Digits]:

@@ -98,9 +98,9 @@ CHECKSUMS: tuple[dict[str, str], ...] = (
 )
 """Of the arrays of each realization whose PNG files have the published MD5; see `verification.checksum`."""
 
-# SHA-256 of the bytes of each IDX file behind its header.
 FILE_NAME = re.compile(rf"mnist_scale_([0-{NUM_REALIZATIONS - 1}])\.npz")
 
+# SHA-256 of the bytes of each IDX file behind its header.
 IDX_FILES = {
     "train-images-idx3-ubyte": (3, "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"),
     "train-labels-idx1-ubyte": (1, "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"),

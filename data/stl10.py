@@ -13,11 +13,19 @@ from siconvnet.errors import DatasetError
 
 from .fetch import GZIP, Patience, Tell, download, md5, note_of
 from .files import exclusive, replacing
+from .verification import Check, Report
 
 ARCHIVE = "stl10_binary.tar.gz"
 URL = f"http://ai.stanford.edu/~acoates/stl10/{ARCHIVE}"
 ARCHIVE_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
 """Of the archive, as torchvision has it."""
+FILE_MD5 = {
+    "train_X.bin": "918c2871b30a85fa023e0c44e0bee87f",
+    "train_y.bin": "5a34089d4802c674881badbb80307741",
+    "test_X.bin": "7f263ba9f9e0b06b93213547f721ac82",
+    "test_y.bin": "36f9794fa4beb8a2c72628de14fa638e",
+}
+"""Of its files, likewise."""
 
 USUAL = Patience()
 _BLOCK = 2**20
@@ -121,3 +129,15 @@ def _check(archive: Path, complaint: str, *, remove: bool = False) -> None:
         archive.unlink(missing_ok=True)
         note_of(archive).unlink(missing_ok=True)
     raise DatasetError(f"{complaint} (MD5 {found}, published {ARCHIVE_MD5}).")
+
+
+def verify() -> Report:
+    """Check the files in the data folder: their sizes, and their bytes against the published.
+
+    Raises:
+        DatasetError: one is missing or of another size.
+    """
+    folder = find_stl10()
+    content = ", ".join(f"{split}: {size:,} images" for split, size in SPLIT_SIZES.items())
+    checks = tuple(Check(name, expected, md5(folder / name)) for name, expected in FILE_MD5.items())
+    return Report(folder, "stl10", content, checks)

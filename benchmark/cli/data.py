@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmark.data import Report
 
 
@@ -199,23 +201,38 @@ def verify(name_or_path: str) -> None:
     NAME-OR-PATH is a dataset, or any .npz file; a file called emoji.npz is compared with emoji. Of mnist-scale all
     realizations that are there are checked.
     """
+    from benchmark.data import mnist_range, mnist_scale, stl10
     from benchmark.data import verify as verify_file
-    from benchmark.data.mnist_scale import FILE_NAME
+    from siconvnet.errors import UnknownName
+
+    whole: dict[str, Callable[[], list[Report]]] = {
+        "mnist-scale": _verify_realizations,
+        "mnist-range": lambda: [mnist_range.verify()],
+        "stl10": lambda: [stl10.verify()],
+    }
+    if name_or_path in whole:
+        reports = whole[name_or_path]()
+    elif mnist_scale.FILE_NAME.fullmatch(Path(name_or_path).name):
+        reports = [mnist_scale.verify(Path(name_or_path))]
+    else:
+        try:
+            reports = [verify_file(name_or_path)]
+        except UnknownName as error:
+            raise UnknownName(error.kind, error.name, [*error.known, *whole]) from None
+    _echo_reports(reports)
+
+
+def _verify_realizations() -> list[Report]:
     from benchmark.data.mnist_scale import verify as verify_digits
     from siconvnet.datasets.mnist_scale import NUM_REALIZATIONS, mnist_scale_path
 
-    if name_or_path == "mnist-scale":
-        paths = [mnist_scale_path(number) for number in range(NUM_REALIZATIONS)]
-        absent = [number for number, path in enumerate(paths) if not path.is_file()]
-        # Asked for one that is not there, the reader says what to type.
-        reports = [verify_digits(path) for path in paths if path.is_file()] or [verify_digits(paths[0])]
-        for number in absent:
-            click.echo(f"realization {number} is not built; type: benchmark data build mnist-scale --seed {number}")
-        _echo_reports(reports)
-    elif FILE_NAME.fullmatch(Path(name_or_path).name):
-        _echo_reports([verify_digits(Path(name_or_path))])
-    else:
-        _echo_reports([verify_file(name_or_path)])
+    paths = [mnist_scale_path(number) for number in range(NUM_REALIZATIONS)]
+    absent = [number for number, path in enumerate(paths) if not path.is_file()]
+    # Asked for one that is not there, the reader says what to type.
+    reports = [verify_digits(path) for path in paths if path.is_file()] or [verify_digits(paths[0])]
+    for number in absent:
+        click.echo(f"realization {number} is not built; type: benchmark data build mnist-scale --seed {number}")
+    return reports
 
 
 def _echo_reports(reports: list[Report]) -> None:
@@ -236,7 +253,7 @@ def _echo_reports(reports: list[Report]) -> None:
         if not report.checks:
             click.echo("sums    none known for this file")
         if wrong := [f"{c.key} has checksum {c.found}, expected {c.expected}" for c in report.checks if not c.ok]:
-            errors.append(f"{report.path} is not the {report.name} file that this package builds: {'; '.join(wrong)}.")
+            errors.append(f"{report.path} is not {report.name} as it is known: {'; '.join(wrong)}.")
     if errors:
         raise DatasetError(" ".join(errors))
 

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stl10_files import write_stl10
 
 from benchmark.cli import main
+from benchmark.data.fetch import md5
+from benchmark.data.stl10 import FILE_MD5
+from siconvnet.datasets import stl10
 from siconvnet.datasets.mnist_scale import SPLIT_SIZES
+
+SMALL = {"train": 20, "test": 20}
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +60,35 @@ def test_verify_names_what_is_missing_and_what_is_wrong(folder: Path, capsys: py
     assert main(["data", "verify", "mnist-scale"]) == 1
     out, err = capsys.readouterr()
     assert out.count("DIFFERENT") == 6 and "realization 3 is not built" in out and "realization 4" not in out
-    assert "is not the mnist-scale realization 4 file" in err and err.count("\n") == 1
+    assert "is not mnist-scale realization 4 as it is known" in err and err.count("\n") == 1
     assert main(["data", "verify", str(path)]) == 1
     path.write_bytes(b"no file of arrays")
     assert main(["data", "verify", str(path)]) == 1
     assert "cannot be read as MNIST-Scale" in capsys.readouterr().err
+
+
+def test_verify_the_digits_of_mnist_range(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "verify", "mnist-range"]) == 1
+    assert "type: benchmark data build mnist-range" in capsys.readouterr().err
+    np.savez_compressed(
+        folder / "mnist_range.npz", imgs=np.zeros((70_000, 28, 28), np.uint8), lbls=np.zeros(70_000, np.uint8)
+    )
+    assert main(["data", "verify", "mnist-range"]) == 1
+    assert capsys.readouterr().out.count("DIFFERENT") == 2
+
+
+def test_verify_the_files_of_stl10(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["data", "verify", "stl10"]) == 1
+    assert "type: benchmark data fetch stl10" in capsys.readouterr().err
+    monkeypatch.setattr(stl10, "SPLIT_SIZES", SMALL)
+    write_stl10(folder / "stl10_binary", SMALL)
+    assert main(["data", "verify", "stl10"]) == 1
+    assert capsys.readouterr().out.count("DIFFERENT") == 4
+    right = {name: md5(folder / "stl10_binary" / name) for name in FILE_MD5}
+    monkeypatch.setattr("benchmark.data.stl10.FILE_MD5", right)
+    assert main(["data", "verify", "stl10"]) == 0
+    (folder / "stl10_binary" / "test_y.bin").write_bytes(b"short")
+    assert main(["data", "verify", "stl10"]) == 1
+    assert "truncated" in capsys.readouterr().err

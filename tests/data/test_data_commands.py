@@ -46,7 +46,7 @@ def test_verify_a_changed_file(benchmark, tmp_path):
     code, out, err = benchmark("data", "verify", path)
     assert code == 1
     assert "imgs    DIFFERENT" in out and "psts    ok" in out
-    assert err.startswith(f"error: {path} is not the emoji file that this package builds: imgs has checksum")
+    assert err.startswith(f"error: {path} is not emoji as it is known: imgs has checksum")
     assert err.count("\n") == 1
 
 
@@ -60,6 +60,7 @@ def test_verify_a_file_of_unknown_content(benchmark, tmp_path):
     ("arguments", "code", "message"),
     [
         (["data", "verify", "emoij"], 2, "unknown dataset 'emoij'. Did you mean 'emoji'?"),
+        (["data", "verify", "stl-10"], 2, "Did you mean 'stl10'?"),
         (["data", "verify", "nothing.npz"], 1, "there is no file nothing.npz"),
         (["data", "verify", "mnist"], 1, "type: benchmark data build mnist"),
         (["data", "verify", "aerial"], 1, "Zenodo record 6578038"),
