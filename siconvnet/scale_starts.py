@@ -43,17 +43,21 @@ PARAMETERISATIONS: Mapping[str, Freedom] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Start:
-    """Where scales start: the smallest in pixels, and the internal scale range, largest over smallest."""
+    """Where scales start: the smallest in pixels, and the internal scale range, largest over smallest.
+
+    `side` is that of the images whose scales they are, in pixels; None where it is the canvas of a run.
+    """
 
     sigma: float
     isr: float
+    side: int | None = None
 
 
 LEARNERS: Mapping[str, Start] = MappingProxyType(
     {
-        "ses_learned": Start(1.5, 2.0),
-        "ses_learned_28": Start(1.5, 3.0),
-        "ses_learned_56": Start(1.5, 2.0),
+        "ses_learned": Start(1.5, 2.0, side=64),
+        "ses_learned_28": Start(1.5, 3.0, side=28),
+        "ses_learned_56": Start(1.5, 2.0, side=56),
         "scale_probe": Start(2.0, 3.0),
     }
 )
@@ -91,4 +95,23 @@ def check_start(num_scales: int, parameterisation: str, sigma: float, isr: float
     if learn_sigma is False and freedom.learned and not freedom.has_sigma:
         raise InvalidArgument(
             f"the parameterisation {parameterisation!r} learns every scale, the smallest too; sigma cannot stay fixed."
+        )
+
+
+def ceiling(side: int) -> int:
+    """The side in pixels that kernels may grow to on images of `side`: what is further out than the image is wide
+    sees nothing of it."""
+    return 2 * side - 1
+
+
+def check_largest(scale: float, kernel_size: int) -> None:
+    """Refuse a largest scale at the start of which kernels of `kernel_size` pixels hold less than one on either side.
+
+    Raises:
+        InvalidArgument: it is larger.
+    """
+    if scale > kernel_size / 2:
+        raise InvalidArgument(
+            f"the largest internal scale would start at {scale:.3g} pixels, and the canvas holds no more than "
+            f"{kernel_size / 2:g}; a smaller sigma or ISR fits."
         )

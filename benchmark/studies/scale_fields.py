@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import ranges
 from benchmark.studies.axes import Axis, Values
 from siconvnet.errors import InvalidArgument
-from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS, check_start, find_freedom
+from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS, ceiling, check_largest, check_start, find_freedom
 
 if TYPE_CHECKING:
     from benchmark.spec import RunSpec
@@ -73,6 +73,7 @@ def check(spec: RunSpec) -> None:
     if spec.model in LEARNERS:
         found = resolved(spec)
         check_start(2, found["scale_parameterisation"], found["sigma"], found["isr"], spec.learn_sigma)
+        check_largest(found["sigma"] * found["isr"], ceiling(LEARNERS[spec.model].side or spec.canvas))
 
 
 def tag(spec: RunSpec) -> str:
@@ -132,10 +133,19 @@ def axes() -> tuple[Axis, ...]:
 
 def _axis(name: str, read: Callable[[object], Values], help: str, alone: str | None = None) -> Axis:
     def read_or_own(value: object) -> Values:
-        return (None,) if value == OWN else read(value)
+        items = value if isinstance(value, (list, tuple)) else [value]
+        parts = [part for item in items for part in (_split(item) if isinstance(item, str) else [item])]
+        others = [part for part in parts if part != OWN]
+        if len(others) == len(parts):
+            return read(value)
+        return (None, *(read(others) if others else ()))
 
     field = name if name == "learn_sigma" else name.removesuffix("s")
     return Axis(name, field, read_or_own, OWN, help, alone)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def _parameterisations(value: object) -> Values:

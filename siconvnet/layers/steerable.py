@@ -25,6 +25,7 @@ from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis,
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional.steerable import conv_h_h, conv_z2_h, steer, supports_of
 from siconvnet.layers.learned_scales import LearnableScales, ScaleWarning, check_scales
+from siconvnet.scale_starts import check_largest
 
 
 class _SESConv(nn.Module):
@@ -62,11 +63,7 @@ class _SESConv(nn.Module):
                     f"the ceiling of the kernel size must be odd and at least the effective size {effective_size}, "
                     f"not {kernel_size}."
                 )
-            if scales.values()[-1] > kernel_size / 2:
-                raise InvalidArgument(
-                    f"the largest internal scale would start at {scales.values()[-1]:.3g} pixels, and the canvas holds "
-                    f"no more than {kernel_size / 2:g}; a smaller sigma or ISR fits."
-                )
+            check_largest(scales.values()[-1], kernel_size)
             self.learned = scales
             self.options = check_learnable(basis_type, effective_size, options)
         else:

@@ -11,6 +11,7 @@ from siconvnet.layers import LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H, SESMaxProjection
 from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
 from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
+from siconvnet.scale_starts import ceiling
 
 _C1, _C2, _C3 = CHANNELS
 
@@ -91,12 +92,11 @@ class SesLearned(MnistScaleNet):
         learn_sigma: bool | None = None,
     ):
         scales = LearnableScales(num_scales, scale_parameterisation, sigma, isr, learn_sigma)
-        # A pixel of a kernel that is further out would see nothing but padding.
-        ceiling = 111 if upsample else 55
+        size = ceiling(56 if upsample else 28)
         basis = {"basis_type": "hermite_b", "mult": mult, "max_order": 4}
         head = [SESMaxProjection(), nn.ReLU(), last_pool(upsample), nn.BatchNorm2d(_C3)]
         super().__init__(
-            nn.Sequential(*_vector_blocks(ceiling, scales, nn.MaxPool3d, basis), *head), _C3, upsample=upsample
+            nn.Sequential(*_vector_blocks(size, scales, nn.MaxPool3d, basis), *head), _C3, upsample=upsample
         )
 
 

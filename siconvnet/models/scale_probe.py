@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from siconvnet.errors import InvalidArgument
 from siconvnet.layers import LearnableScales
 from siconvnet.layers.steerable import SESConv_Z2_H, SESMaxProjection
+from siconvnet.scale_starts import ceiling
 
 NAME = "scale_probe"
 FILTERS, NUM_SCALES, EFFECTIVE_SIZE, FIELDS = 16, 3, 5, 4
@@ -21,8 +22,7 @@ class ScaleProbe(nn.Module):
     """``[B, 1, canvas, canvas] -> [B, num_classes]``.
 
     Args:
-        canvas: side of the images in pixels, a multiple of 4. Kernels may grow to twice that: a pixel further out
-            would see nothing but padding.
+        canvas: side of the images in pixels, a multiple of 4.
         num_classes: of the objects.
         scale_parameterisation, sigma, isr, learn_sigma: see `siconvnet.layers.LearnableScales`.
 
@@ -43,8 +43,8 @@ class ScaleProbe(nn.Module):
         if canvas < EFFECTIVE_SIZE or canvas % FIELDS:
             raise InvalidArgument(f"a canvas of {canvas} pixels cannot be pooled to 4 x 4; give a multiple of 4.")
         self.scales = LearnableScales(NUM_SCALES, scale_parameterisation, sigma, isr, learn_sigma)
-        ceiling = 2 * canvas - 1
-        self.conv = SESConv_Z2_H(1, FILTERS, ceiling, EFFECTIVE_SIZE, self.scales, padding=ceiling // 2)
+        size = ceiling(canvas)
+        self.conv = SESConv_Z2_H(1, FILTERS, size, EFFECTIVE_SIZE, self.scales, padding=size // 2)
         self.project = SESMaxProjection()
         self.act = nn.ReLU()
         self.norm = nn.BatchNorm2d(FILTERS)

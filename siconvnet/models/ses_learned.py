@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from siconvnet.layers import GlobalMaxPool, LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H
 from siconvnet.models import register_model
+from siconvnet.scale_starts import ceiling
 
-_CEILING = 127
-"""Side in pixels; a pixel of a kernel that is further out would see nothing but the padding of 64 x 64 images."""
+_CEILING = ceiling(64)
 _BASIS: dict[str, Any] = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4}
 
 

@@ -154,6 +154,7 @@ def test_a_single_size_may_be_a_number() -> None:
         ({"digits": "all"}, "unknown choice of digits"),
         ({"isr": 1.0}, "above 1"),
         ({"sigma": 0.0}, "at least 0.5"),
+        ({"sigma": 60.0}, "would start at 180 pixels, and the canvas holds no more than 167.5"),
         ({"scale_parameterisation": "irs"}, "Did you mean 'isr'"),
         ({"scale_parameterisation": "fixed", "learn_sigma": True}, "learns nothing"),
         ({"learn_sigma": 1}, "neither true nor false"),  # it would be another run than True

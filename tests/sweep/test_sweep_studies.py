@@ -98,6 +98,15 @@ def test_ten_thousand_runs_are_expanded_and_planned_in_two_seconds() -> None:
     assert max(middle - start, time.process_time() - middle) < 2
 
 
+@pytest.mark.parametrize("isrs", ["own, 2, 3.5", ["own", 2, 3.5], "2,own,3.5"])
+def test_the_own_value_of_a_model_stands_beside_others(isrs: object) -> None:
+    _, grids = choose_grids(
+        {"datasets": "mnist-range", "models": "scale_probe", "isrs": isrs, "learn_sigma": [True, "own"]}
+    )
+    specs = [spec for grid in grids for spec in expand(grid)]
+    assert {spec.isr for spec in specs} == {None, 2.0, 3.5}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
