@@ -1,5 +1,6 @@
 """Where a long run stood, on disk, so that a run that is killed goes on from there to the same end.
 
+That is the state after a whole epoch, also if the run is stopped between two batches of the next one or in its test.
 A checkpoint belongs to one spec and to the versions that it was made with; any other is refused, and the run
 begins anew. It is read without running code from it (`weights_only`).
 """
@@ -38,6 +39,7 @@ class Checkpoint:
         self.path, self.spec, self.seconds = Path(path), spec, seconds
         self.note = ""
         self._training: Training | None = None
+        self._state: dict[str, Any] | None = None
         self._made_by: dict[str, Any] = {}
         self._before = 0.0
         self._start = self._last = time.monotonic()
@@ -64,30 +66,32 @@ class Checkpoint:
             training.load_state_dict(fresh)
             self.note = f"checkpoint refused: {' '.join(str(error).split())[:200]}"
             return 0.0
+        self._remember()
         self._before = float(saved["seconds"])
         self.note = f"resumed after epoch {len(training.history)}"
         return self._before
 
     def after_epoch(self) -> None:
-        """Write it if the time has come. A disk that takes no more does not stop the run."""
+        """Remember the state, and write it if the time has come. A disk that takes no more does not stop the run."""
+        self._remember()
         if time.monotonic() - self._last >= self.seconds:
             with contextlib.suppress(OSError, RuntimeError):
                 self.save()
 
     def save(self) -> None:
-        """Write it now, whole or not at all.
+        """Write the state after the last whole epoch, whole or not at all.
 
         Raises:
             OSError, RuntimeError: the disk is full or not writable (torch raises either).
         """
         import torch
 
-        if self._training is None or not self._training.history:
+        if self._state is None:
             return
         self._last = time.monotonic()
         content = {
             "made_by": self._made_by,
-            "state": _packed(self._training.state_dict()),
+            "state": _packed(self._state),
             "seconds": self._before + self._last - self._start,
         }
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
@@ -101,6 +105,12 @@ class Checkpoint:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def _remember(self) -> None:
+        assert self._training is not None, "resume comes first"
+        # A copy: the tensors of model and optimizer change with every batch, and the model's when the best weights
+        # are restored for the test.
+        self._state = copy.deepcopy(self._training.state_dict())
 
     def remove(self) -> None:
         """The run is over; its checkpoint would only take room."""

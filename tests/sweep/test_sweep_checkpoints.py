@@ -84,6 +84,48 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(spec: RunSpec, tmp_p
     assert not same(execute(dataclasses.replace(spec, seed=2), device="cpu"), whole)
 
 
+class StopWithin(Observer):
+    """Stops after the second batch of an epoch."""
+
+    def __init__(self, epoch: int):
+        self.last, self.done = epoch, 0
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.done = epoch.number
+
+    def step(self, done: int, total: int) -> None:
+        if self.done == self.last - 1 and done == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_run_stopped_between_two_batches_trains_that_epoch_anew(spec: RunSpec, tmp_path: Path, epoch: int) -> None:
+    checkpoint = Checkpoint(tmp_path / "run.pt", spec, seconds=3600)
+    with pytest.raises(KeyboardInterrupt):
+        execute(spec, device="cpu", observers=[StopWithin(epoch)], checkpoint=checkpoint)
+    checkpoint.save()
+    assert checkpoint.path.exists() == (epoch > 1)
+    assert same(execute(spec, device="cpu", checkpoint=Checkpoint(checkpoint.path, spec)), execute(spec, device="cpu"))
+
+
+def test_run_stopped_in_its_test_is_tested_with_its_best_weights(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "run.pt", spec, seconds=3600)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("benchmark.evaluation.predict", interrupted)
+        execute(spec, device="cpu", checkpoint=checkpoint)
+    checkpoint.save()
+    with torch.random.fork_rng():
+        saved = torch.load(checkpoint.path, weights_only=True)["state"]
+    assert len(saved["history"]) == 6
+    assert not all(value.equal(saved["best_weights"][name]) for name, value in saved["model"].items())
+    assert same(execute(spec, device="cpu", checkpoint=Checkpoint(checkpoint.path, spec)), execute(spec, device="cpu"))
+
+
 def test_last_epoch_is_not_trained_again(spec: RunSpec, tmp_path: Path) -> None:
     stopped(spec, tmp_path / "run.pt", 6)
     again = StopAfter(1)
