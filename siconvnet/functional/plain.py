@@ -59,13 +59,13 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
 
     "pixel" takes the maximum at each pixel (indices ``[B, C, H, W]``), "slice" the scale that holds the largest
     activation of the channel, "energy" the scale with the largest sum (indices ``[B, C]``). Of equals the smallest
-    scale wins.
+    scale wins, as `torch.argmax` has it.
 
     Raises:
         UnknownName: another mode.
     """
     if mode == "pixel":
-        winner = first_argmax(x, dim=2)
+        winner = x.argmax(2)
         return x.gather(2, winner[:, :, None]).squeeze(2), winner
     if mode == "slice":
         score = x.flatten(3).amax(3)
@@ -73,17 +73,9 @@ def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
         score = x.sum((3, 4))
     else:
         raise UnknownName("pooling", mode, POOL_MODES)
-    winner = first_argmax(score, dim=2)
+    winner = score.argmax(2)
     index = winner[:, :, None, None, None].expand(-1, -1, 1, *x.shape[3:])
     return x.gather(2, index).squeeze(2), winner
-
-
-def first_argmax(x: Tensor, dim: int) -> Tensor:
-    # torch.argmax does not promise which of several equal maxima it returns; the published code relies on the first.
-    # A NaN counts as the maximum, as in torch: it must not be hidden.
-    position = torch.arange(x.shape[dim], device=x.device).view(-1, *[1] * (x.ndim - 1 - dim))
-    largest = (x == x.amax(dim, keepdim=True)) | x.isnan()
-    return torch.where(largest, position, x.shape[dim]).amin(dim).clamp(max=x.shape[dim] - 1)
 
 
 def conv_z2_h(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:

@@ -213,7 +213,7 @@ def _slice_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
 
 
 def _energy_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    winner = plain.first_argmax(scale_energies(x, weight, bias, geometry), 2).to(torch.int16)
+    winner = scale_energies(x, weight, bias, geometry).argmax(2).to(torch.int16)
     correlate = Correlation(x, weight, geometry)
     best = x.new_zeros(*geometry.frame, winner.numel())
     for scale, maps in _maps_by_scale(winner, geometry):

@@ -120,7 +120,7 @@ class SacnnConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         responses = self._responses(x)
         if self.attention is None:
-            return choose(responses, plain.first_argmax(peaks(responses), 2))
+            return choose(responses, peaks(responses).argmax(2))
         weights = self.attention(peaks(responses)).softmax(2)
         return torch.einsum("bcnhw,bcn->bchw", responses, weights)
 
@@ -131,7 +131,7 @@ class SacnnConv2d(nn.Module):
         """
         scores = peaks(self._responses(x))
         scores = scores if self.attention is None else self.attention(scores)
-        return plain.first_argmax(scores, 2) % len(self.factors)
+        return scores.argmax(2) % len(self.factors)
 
     def _responses(self, x: Tensor) -> Tensor:
         check_images(x, self.weight.shape[2], self.weight)

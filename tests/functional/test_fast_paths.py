@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import conv, spectral_conv
+from siconvnet.functional import conv, plain, spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
@@ -412,3 +412,15 @@ def test_layouts_of_input_and_output(way, pool):
 def test_bad_input_is_said(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
         functional.scale_conv2d(*arguments)
+
+
+@pytest.mark.parametrize("pool", ["pixel", "slice"])
+def test_of_equal_scales_the_smallest_wins_and_a_nan_is_not_hidden(pool):
+    maps = torch.randint(3, (2, 3, 7, 6, 5), generator=torch.Generator().manual_seed(0)).float()
+    scores = maps if pool == "pixel" else maps.flatten(3).amax(3)
+    _, winner = plain.scale_pool(maps, pool)
+    first = (scores == scores.amax(2, keepdim=True)).int().numpy().argmax(2)
+    assert winner.numpy().tolist() == first.tolist()
+    maps[0, 0, 4, 2, 2] = math.nan
+    pooled, winner = plain.scale_pool(maps, pool)
+    assert pooled[0, 0, 2, 2].isnan() and winner[0, 0].flatten()[2 * 5 + 2 if pool == "pixel" else 0] == 4
