@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark import published, study_runs
-from benchmark.leaderboard import NO_RUN, bootstrap_interval, markdown_rows, number, spread
+from benchmark.leaderboard import NO_RUN, markdown_rows, mean_interval, number, spread
 from benchmark.spec import RunSpec
 from benchmark.studies import Study
 from siconvnet.errors import UnknownName
@@ -45,6 +45,7 @@ METRICS = {
     "avg_time": "seconds per epoch",
     "run_time": "seconds per run",
 }
+TIMES = ("avg_time", "run_time")
 _MORE_IS_BETTER = ("test_acc", "best_acc")
 
 
@@ -117,7 +118,7 @@ def board(
 
 def _row(study: Study, entry: Entry, spec: RunSpec, runs: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     values = np.sort(np.array([run[metric] for run in runs], dtype=float))
-    low, high = bootstrap_interval(values)
+    low, high = mean_interval(values, math.inf if metric in TIMES else 100)
     parameters = next((run["parameters"] for run in runs if run["parameters"] == run["parameters"]), None)
     times = [run["avg_time"] for run in runs if run["avg_time"] == run["avg_time"]]
     row = {
@@ -206,7 +207,7 @@ def legend(study: Study, table: pd.DataFrame, metric: str) -> str:
         return f"{find_metric(metric)} ± standard deviation over realizations, as far as published."
     words = (
         f"{find_metric(metric)}: mean ± standard deviation (n - 1) over n runs, a realization or seed each; 95 %: "
-        "bootstrap interval of the mean; X: nothing ran."
+        "Student's interval of the mean; X: nothing ran."
     )
     if (table["note"].isin([NO_RUN, ""])).all():
         return words

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from benchmark import published
 from benchmark.frames import tidy_runs
 from benchmark.leaderboard import (
     NO_RUN,
-    bootstrap_interval,
     leaderboard,
     legend,
+    mean_interval,
     to_csv,
     to_markdown,
 )
@@ -38,7 +41,7 @@ def test_a_row_is_the_statistics_of_its_seeds():
     assert row["mean"] == pytest.approx(43)
     assert row["std"] == pytest.approx(np.std(values, ddof=1))
     assert row["median"] == 42
-    assert 40 <= row["ci_low"] < 43 < row["ci_high"] <= 47
+    assert row["ci_low"] < 40 < 43 < 47 < row["ci_high"]
 
 
 def test_the_published_means_come_out_and_stand_beside():
@@ -54,6 +57,21 @@ def test_the_published_means_come_out_and_stand_beside():
     emoji = table[(table["dataset"] == "emoji") & (table["evaluation"] < 4)]
     np.testing.assert_allclose(emoji["unseen_scales"], emoji["mean"], atol=0.02)
     assert table.loc[table["evaluation"] == 4, "unseen_scales"].isna().all()
+
+
+def test_sizes_known_of_fewer_runs_are_not_set_beside_n():
+    rows = frame([run(seed=n) for n in range(3)])
+    scale = {"model": "standard", "dataset": "emoji", "evaluation": 2, "accuracy_mean": 40.0}
+    for runs, shown in ((3, 40.0), (1, math.nan)):
+        scales = pd.DataFrame([{**scale, "scale": size, "runs": runs} for size in range(17, 65)])
+        table = leaderboard(rows, scales=scales)
+        assert table["unseen_scales"].tolist() == pytest.approx([shown], nan_ok=True)
+
+
+def test_published_times_are_those_of_another_machine():
+    published = leaderboard(frame([run()]), metric="avg_time", published=frame([run()]))
+    assert "NVIDIA A100" in legend(published, "avg_time")
+    assert "A100" not in legend(leaderboard(frame([run()]), published=frame([run()])), "test_acc")
 
 
 def test_the_order_of_runs_changes_no_byte():
@@ -104,13 +122,18 @@ def test_the_legend_says_what_plus_minus_means():
     assert "standard deviation (n - 1)" in legend(leaderboard(frame([run()])), "test_acc")
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
-    generator = np.random.default_rng(1)
-    hits = 0
-    for _ in range(60):
-        low, high = bootstrap_interval(generator.normal(50, 4, size=50))
-        hits += low <= 50 <= high
-    assert 51 <= hits <= 60
+@pytest.mark.parametrize("n", [2, 3, 5, 25])
+def test_the_interval_covers_the_true_mean_as_often_as_it_says(n):
+    samples = np.random.default_rng(n).normal(50, 4, size=(1000, n))
+    bounds = np.array([mean_interval(sample) for sample in samples])
+    hits = ((bounds[:, 0] <= 50) & (bounds[:, 1] >= 50)).mean()
+    assert hits == pytest.approx(0.95, abs=0.025)
+    assert bounds[0] == pytest.approx(stats.t.interval(0.95, n - 1, samples[0].mean(), stats.sem(samples[0])))
+
+
+def test_the_interval_stays_where_accuracies_are():
+    assert mean_interval([90.0, 99.0], 100.0)[1] == 100
+    assert mean_interval([1.0, 9.0])[0] == 0
 
 
 def test_the_rate_is_chosen_by_the_median_validation_of_the_first_five_seeds():
@@ -120,6 +143,20 @@ def test_the_rate_is_chosen_by_the_median_validation_of_the_first_five_seeds():
     rows += [run(seed=n, lr=0.001, best_acc=100.0, test_acc=99.0) for n in range(6, 50)]
     rows[0]["best_acc"] = 100.0
     assert learning_rates(frame(rows))["lr"].tolist() == [0.01]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        [run(seed=1, lr=0.01, best_acc=99.0)],  # one seed against five
+        [run(seed=n, lr=0.003, best_acc=99.0) for n in range(1, 6)],  # a rate that the paper did not try
+        [run(seed=n, lr=0.01, best_acc=99.0) for n in range(1, 4)],  # a selection over fewer seeds
+    ],
+)
+def test_stray_runs_displace_no_cell(stray):
+    rows = [run(seed=n, best_acc=90.0, test_acc=40.0) for n in range(1, 26)]
+    assert len(selected(frame([*rows, *stray]))) == 25
+    assert len(selected(frame(stray))) == len(stray)  # alone they are shown
 
 
 def test_test_accuracy_never_decides_the_rate():

@@ -107,13 +107,14 @@ def _stir(
     board.find_metric(metric)
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
     size, kind_of = kernel_size or PAPER.kernel_size, interpolation or PAPER.interpolation
+    as_published = (size, kind_of) == (PAPER.kernel_size, PAPER.interpolation)
     chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
     grid = _grid(chosen, models)
     table = board.leaderboard(
         chosen,
         metric=metric,
         scales=sources.load_scales(source, chosen, tracking_uri=tracking_uri),
-        published=None if source == sources.PUBLISHED else published.runs(),
+        published=published.runs() if as_published and source != sources.PUBLISHED else None,
         grid=grid,
         reasons=_reasons(source, tracking_uri, grid),
     )
