@@ -111,7 +111,8 @@ def welch(ours: ArrayLike | Sample, published: ArrayLike | Sample) -> Welch:
 def compare_errors(study: Study, runs: DataFrame) -> DataFrame:
     """Every entry of a study that both ours and a source have, as `ERROR_COLUMNS`; the differences are of errors.
 
-    Of the published side only mean and standard deviation are known; it counts as one run a realization.
+    Of the published side only mean, standard deviation and number of runs are known; where that was not given, it
+    counts as one run a seed of the protocol.
 
     Args:
         runs: in the columns of `benchmark.study_runs`. Those that leave the protocol are left out.
@@ -121,7 +122,8 @@ def compare_errors(study: Study, runs: DataFrame) -> DataFrame:
     rows = []
     for spec, found in _comparable(study, runs):
         for error in study.published(spec):
-            theirs = Sample(len(study.protocol.seeds[spec.dataset]), error.mean, _or_nan(error.std))
+            runs = error.runs or len(study.protocol.seeds[spec.dataset])
+            theirs = Sample(runs, error.mean, _or_nan(error.std))
             head = {"dataset": spec.dataset, "section": study.section(spec), "model": study.entry(spec)}
             rows.append({**head, "source": error.source, **asdict(welch(found["test_err"], theirs))})
     table = pd.DataFrame(rows, columns=list(ERROR_COLUMNS)).astype({"runs_needed": "Int64"})

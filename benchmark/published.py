@@ -49,7 +49,8 @@ class PublishedError:
     Attributes:
         source: who published it, short enough for the heading of a column.
         settings: further fields of the `RunSpec` that it is of, and their values.
-        mean, std: over the realizations, in percent; `std` is None where it was not given.
+        mean, std: over the realizations or seeds, in percent; `std` is None where it was not given.
+        runs: how many these are; None where it was not given.
         equivariance_error: of the network's basis, where it was given.
     """
 
@@ -58,6 +59,7 @@ class PublishedError:
     settings: tuple[tuple[str, object], ...]
     mean: float
     std: float | None
+    runs: int | None
     equivariance_error: float | None
 
     @property
@@ -74,7 +76,7 @@ def errors(study: str, model: str, augment: bool) -> tuple[PublishedError, ...]:
 def all_errors(study: str) -> tuple[PublishedError, ...]:
     """All published errors of a study; empty where it has no such table.
 
-    The table has the columns source, model, test_error_mean, perhaps test_error_std and equivariance_error, and
+    The table has the columns source, model, test_error_mean, perhaps test_error_std, runs and equivariance_error, and
     otherwise fields of a `RunSpec`.
     """
     from benchmark.study_runs import read_field
@@ -82,7 +84,7 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
     table = resources.files("benchmark.tables").joinpath(f"{study.replace('-', '_')}_errors.csv")
     if not table.is_file():
         return ()
-    figures = ("source", "model", "test_error_mean", "test_error_std", "equivariance_error")
+    figures = ("source", "model", "test_error_mean", "test_error_std", "runs", "equivariance_error")
 
     def number(text: str | None) -> float | None:
         return float(text) if text else None
@@ -95,6 +97,7 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
                 settings=tuple((name, read_field(name, text)) for name, text in row.items() if name not in figures),
                 mean=float(row["test_error_mean"]),
                 std=number(row.get("test_error_std")),
+                runs=int(row["runs"]) if row.get("runs") else None,
                 equivariance_error=number(row.get("equivariance_error")),
             )
             for row in csv.DictReader(file)
