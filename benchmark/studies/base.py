@@ -173,8 +173,13 @@ class Study:
         return ""
 
     def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
-        """The parts of the name of the experiment that the run is logged in."""
+        """The parts of the name of the experiment that the run is logged in; the first is the study's name."""
         raise NotImplementedError
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The names of the study's experiments, as patterns of SQL's LIKE."""
+        return self.name, f"{self.name}/%"
 
     def facts(self, spec: RunSpec) -> dict[str, Any]:
         """What is logged of a run beside its spec."""

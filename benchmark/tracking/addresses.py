@@ -25,8 +25,9 @@ def resolve_uri(given: str | None) -> str:
 
         uri = str(Path(platformdirs.user_data_dir("siconvnet", appauthor=False)) / "mlflow.db")
     scheme, separator, _ = uri.partition("://")
-    if not separator and uri.endswith(".db"):
-        return f"sqlite:///{Path(uri).expanduser().absolute()}"
+    if uri.startswith("sqlite:///") or (not separator and uri.endswith(".db")):
+        # One store has one address, wherever it is named from: the folder of its sweeps hangs on that.
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().resolve()}"
     if not separator or scheme.partition("+")[0] not in _SCHEMES:
         raise InvalidArgument(
             f"tracking URI {uri!r} is not accepted; give a path ending in .db, sqlite:///FILE.db, "

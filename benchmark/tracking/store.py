@@ -86,7 +86,8 @@ class Store:
     def log_record(self, record: Record, *, once: bool = False) -> str | None:
         """Log a record, once: its run id, or None if the store has it already.
 
-        A run of the same id that never got to its end (its writer died) is replaced.
+        A run of the same id that never got to its end is replaced: its writer died, and it may have been marked KILLED
+        since.
 
         Args:
             once: a finished run of the same spec, whoever made it, counts as the store having it.
@@ -94,7 +95,7 @@ class Store:
         if once and self._finished_of(record):
             return None
         for run in self._search(record, f"tags.record_id = '{record.id}'"):
-            if run.info.status != "RUNNING":
+            if run.info.status == record.status:
                 return None
             self.client.delete_run(run.info.run_id)
         run_id = self._create(
@@ -248,7 +249,8 @@ class Store:
         experiments = [
             experiment.experiment_id
             for study in studies
-            for experiment in pages(self.client.search_experiments, filter_string=f"name LIKE '{study.name}/%'")
+            for name in study.experiments
+            for experiment in pages(self.client.search_experiments, filter_string=f"name LIKE '{name}'")
         ]
         if experiments:
             yield from pages(

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from benchmark import records
-from benchmark.events import Result, Started
+from benchmark.events import Ended, Result, Started
 from benchmark.execution import execute
 from benchmark.frames import RUN_COLUMNS
 from benchmark.ingestion import ingest
 from benchmark.spec import RunSpec
+from benchmark.states import read_states
 from benchmark.studies import STIR
 from benchmark.tracking import LiveRun, Store, TrackingError, experiment_name, resolve_uri, shown
 from benchmark.training import TrainingError
@@ -42,6 +43,25 @@ def result(few_icons: Path) -> Result:
 @pytest.fixture
 def store(database: Path) -> Store:
     return Store(str(database))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        RunSpec("standard", "emoji", 2),
+        RunSpec("cnn_28", "mnist-scale"),
+        RunSpec("scale_probe", "mnist-range"),
+        RunSpec("wrn_16_8", "stl10"),
+    ],
+    ids=lambda spec: spec.dataset,
+)
+def test_every_study_finds_its_runs(store: Store, spec: RunSpec) -> None:
+    custom = dataclasses.replace(spec, max_epochs=1)
+    for number, made in enumerate((spec, custom)):
+        store.start(Started(f"{number}", made, 1.0, 10, {}))
+    assert experiment_name(custom) == f"{experiment_name(spec)}/custom"
+    assert len(read_states(store.uri)) == len(list(store.all_runs())) == 2
+    assert len(list(store.runs_of(spec.study, "= 'RUNNING'"))) == 2
 
 
 def race(database: Path, *arguments: str) -> list[subprocess.Popen[bytes]]:
@@ -177,9 +197,12 @@ def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, em
     assert runs[0] == runs[1]
 
 
-def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_path: Path) -> None:
-    # The one who logged it died in the middle: its run is still RUNNING.
+@pytest.mark.parametrize("repaired", [False, True])
+def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_path: Path, repaired: bool) -> None:
+    # The one who logged it died in the middle: its run is still RUNNING, or was marked KILLED before the record came.
     half = store.start(result.started)
+    if repaired:
+        store.end(half, Ended(result.started, "KILLED", "its process is gone", (), 2.0))
     records.write(result, tmp_path / "records")
     (outcome,) = ingest(tmp_path / "records", store)
     assert outcome.run_id not in (None, half)
@@ -258,6 +281,16 @@ def test_experiments_answer_one_question_each() -> None:
 )
 def test_addresses_of_stores(given: str, expected: str) -> None:
     assert resolve_uri(given) == expected
+
+
+def test_a_store_has_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path / "a")
+    ways = ["x.db", "sqlite:///x.db", f"{tmp_path}/b/../a/x.db", "../link/x.db", f"sqlite:///{tmp_path}/link/x.db"]
+    assert {resolve_uri(way) for way in ways} == {f"sqlite:///{tmp_path.resolve()}/a/x.db"}
+    monkeypatch.chdir(tmp_path)
+    assert resolve_uri("sqlite:///x.db") == f"sqlite:///{tmp_path.resolve()}/x.db"
 
 
 @pytest.mark.parametrize("given", ["mlruns", "ftp://host", "file:///tmp/x", "databricks"])
