@@ -19,6 +19,7 @@ from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     from benchmark.checkpoints import Checkpoint
+    from benchmark.evaluation import Predictions
     from benchmark.training import Training
 
 
@@ -76,6 +77,7 @@ def execute(
                 observer.epoch(epoch)
         training.restore_best()
         predictions = task.predict(model)
+        _require_finite(predictions)
     except BaseException as error:
         status, reason = _verdict(error)
         ended = Ended(started, status, reason, tuple(training.history), time.time())
@@ -102,6 +104,25 @@ def execute(
     for observer in observers:
         observer.finished(result)
     return result
+
+
+def _require_finite(predictions: Predictions) -> None:
+    """A model may be finite on the sizes that it was trained on and overflow on others.
+
+    Raises:
+        TrainingError: naming the sizes.
+    """
+    import numpy as np
+
+    from benchmark.training import TrainingError
+
+    wrong = ~np.isfinite(predictions.losses)
+    if wrong.any():
+        sizes = predictions.scales[wrong]
+        raise TrainingError(
+            f"the test loss is no finite number for {wrong.sum():,} of {len(wrong):,} images, with objects of "
+            f"{sizes.min()} to {sizes.max()} pixels."
+        )
 
 
 def _best(training: Training) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.events import DIVERGED
 from benchmark.studies import STUDIES
 from benchmark.tracking import TrackingError, resolve_uri, shown
 
@@ -50,6 +51,10 @@ class RunState:
     best_acc: float | None = None
     run_time: float | None = None
 
+    @property
+    def diverged(self) -> bool:
+        return self.status == "FAILED" and self.reason.startswith(DIVERGED)
+
 
 def read_states(uri: str | None = None) -> list[RunState]:
     """All runs of this benchmark in a store, latest first. A store that is not there yet has none.
@@ -69,7 +74,7 @@ def read_states(uri: str | None = None) -> list[RunState]:
 def _from_database(uri: str) -> list[RunState]:
     try:
         with _connection(uri) as select:
-            ours = " OR ".join(f"e.name LIKE '{study}/%'" for study in STUDIES)
+            ours = " OR ".join(f"e.name LIKE '{name}'" for study in STUDIES.values() for name in study.experiments)
             runs = select(
                 "SELECT r.run_uuid, r.status, r.start_time, r.end_time FROM runs r "
                 "JOIN experiments e ON e.experiment_id = r.experiment_id "

@@ -197,20 +197,23 @@ def _stated(study: Study, values: Mapping[str, Any]) -> tuple[tuple[str, Any], .
     return tuple((name, value) for name, value in values.items() if value is not None or name not in study.optional)
 
 
-def choose(grid: Grid, finished: Mapping[str, RunState]) -> dict[Cell, float]:
-    """The selected rate of each cell whose runs for the selection are all finished.
+def choose(grid: Grid, ended: Mapping[str, RunState]) -> dict[Cell, float]:
+    """The selected rate of each cell whose runs for the selection have all ended.
+
+    A run that diverged counts as one that learned nothing. It would do so again, and would hold up its cell for ever.
 
     Args:
-        finished: spec hash -> finished run.
+        ended: spec hash -> run that finished or diverged.
     """
     chosen: dict[Cell, float] = {}
     for cell in cells(grid) if grid.select_over else ():
         scores: dict[float, list[float]] = {}
         for lr, seed in itertools.product(_rates(grid, cell), grid.select_over):
-            run = finished.get(_spec(grid, cell, lr, seed).hash)
-            if run is None or run.best_acc is None:
+            run = ended.get(_spec(grid, cell, lr, seed).hash)
+            score = None if run is None else 0.0 if run.diverged else run.best_acc
+            if score is None:
                 break
-            scores.setdefault(lr, []).append(run.best_acc)
+            scores.setdefault(lr, []).append(score)
         else:
             chosen[cell] = min(scores, key=lambda lr: (-statistics.median(scores[lr]), lr))
     return chosen
@@ -219,16 +222,17 @@ def choose(grid: Grid, finished: Mapping[str, RunState]) -> dict[Cell, float]:
 def plan(grids: Sequence[Grid], runs: Iterable[RunState]) -> Plan:
     """What there is to do, given what the store holds."""
     finished: dict[str, RunState] = {}
-    failed: set[str] = set()
+    failed: dict[str, RunState] = {}
     for run in runs:
         if run.status == "FINISHED":
             finished.setdefault(run.spec_hash, run)
         elif run.status == "FAILED":
-            failed.add(run.spec_hash)
+            failed.setdefault(run.spec_hash, run)
+    ended = {**{key: run for key, run in failed.items() if run.diverged}, **finished}
     specs: dict[str, RunSpec] = {}
     waiting: dict[Cell, int] = {}
     for grid in grids:
-        chosen = choose(grid, finished)
+        chosen = choose(grid, ended)
         specs |= {spec.hash: spec for spec in expand(grid, chosen) if spec.hash not in specs}
         later = len(set(grid.seeds) - set(grid.select_over)) if grid.select_over else 0
         waiting |= {cell: later for cell in cells(grid) if later and cell not in chosen}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import protocol
-from benchmark.events import Epoch
+from benchmark.events import DIVERGED, Epoch
 from siconvnet.errors import SiconvnetError
 from siconvnet.layers.learned_scales import ScaleError, scale_figures, scale_parameters
 
@@ -230,7 +230,7 @@ class Training:
     def _require_finite(self, loss: float, part: str, number: int) -> None:
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
+                f"{DIVERGED}the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
                 "a smaller --lr may train."
             )
 

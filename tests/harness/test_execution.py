@@ -115,6 +115,22 @@ def test_loss_that_is_no_number_is_a_failed_run(spec: RunSpec) -> None:
     assert "loss became" in notes.last.reason
 
 
+def test_model_that_overflows_on_other_sizes_is_a_failed_run(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.studies.stir import StirTask
+
+    def predict(task: StirTask, model: object) -> Predictions:
+        found = whole(task, model)
+        losses = np.where(found.scales >= 60, np.nan, found.losses).astype(np.float32)
+        return dataclasses.replace(found, losses=losses)
+
+    whole = StirTask.predict
+    monkeypatch.setattr(StirTask, "predict", predict)
+    notes = Notes()
+    with pytest.raises(TrainingError, match="20 of 192 images, with objects of 60 to 64 pixels"):
+        execute(dataclasses.replace(spec, max_epochs=1), device="cpu", observers=[notes])
+    assert notes.seen[-1] == "FAILED"
+
+
 def test_interrupted_run_is_killed(spec: RunSpec) -> None:
     class Impatient(Observer):
         def epoch(self, epoch: Epoch) -> None:

@@ -159,7 +159,7 @@ def test_without_the_generators_the_continued_run_differs() -> None:
 def test_loss_that_is_no_number_ends_the_run(poison: str) -> None:
     run = training()
     getattr(run, poison).images[7] = float("nan")
-    with pytest.raises(TrainingError, match=r"loss became nan in epoch 1 .*--lr"):
+    with pytest.raises(TrainingError, match=r"^diverged: the .* loss became nan in epoch 1 .*--lr"):
         run.epoch()
     assert not run.history
 

@@ -76,7 +76,7 @@ def test_failed_runs_are_rows_and_the_sweep_goes_on(bench: Bench) -> None:
 
     code, out, _ = bench.run(["status", *bench.where(), "--verbose"])
     assert "2 done, 2 failed, 0 to do" in out
-    assert re.search(r"^failed: standard s1 .* on \S+: the training loss became", out, re.M)
+    assert re.search(r"^failed: standard s1 .* on \S+: diverged: the training loss became", out, re.M)
     assert "TrainingError" in out
     code, out, err = bench.run([*line, "--retry-failed"])
     assert code == 1
