@@ -100,6 +100,7 @@ def leaderboard(
     published: DataFrame | None = None,
     grid: Iterable[Cell] = (),
     reasons: Mapping[Cell, str] | None = None,
+    failed: Mapping[tuple[Cell, float], int] | None = None,
 ) -> DataFrame:
     """The table, in the columns of `COLUMNS`, sorted by dataset, evaluation, rank and model.
 
@@ -110,6 +111,7 @@ def leaderboard(
         published: the published run frame, for the columns beside ours.
         grid: further cells (dataset, evaluation, model) that the table must have; those without runs have rank X.
         reasons: why a cell of the grid has none; `NO_RUN` otherwise.
+        failed: how many runs of a cell at a learning rate have failed, which its mean leaves out.
 
     Raises:
         UnknownName: there is no such metric.
@@ -122,6 +124,10 @@ def leaderboard(
     for cell in sorted(set(grid) - known):
         rows.append({**_named(cell), "n": 0, "rank": "X", "note": (reasons or {}).get(cell, NO_RUN)})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
+    for place, row in table.iterrows():
+        cell = row["dataset"], row["evaluation"], row["model"]
+        if count := (failed or {}).get((cell, row["lr"]), 0):
+            table.loc[place, "note"] = f"{count} failed"
     ran = table["n"] > 0
     ranks = table[ran].groupby(["dataset", "evaluation"])["mean"]
     table["rank"] = ranks.rank(method="min", ascending=not chosen.more_is_better).astype("Int64").astype(object)
@@ -200,7 +206,20 @@ def to_markdown(table: DataFrame, metric: str = "test_acc") -> str:
 
 def sections(table: DataFrame, metric: str) -> Iterable[tuple[str, list[list[str]]]]:
     """For each dataset and scenario its title and its rows of text, the heading first; empty columns are left out."""
-    heads = ("rank", "model", "n", "mean ± std", "95 %", "median", "lr", "parameters", "s/epoch", "unseen", "published")
+    heads = (
+        "rank",
+        "model",
+        "n",
+        "mean ± std",
+        "95 %",
+        "median",
+        "lr",
+        "parameters",
+        "s/epoch",
+        "unseen",
+        "published",
+        "note",
+    )
     for (dataset, evaluation), rows in table.groupby(["dataset", "evaluation"], sort=True):
         scenario = SCENARIOS.get(int(evaluation))
         title = f"### {dataset}, {scenario.name if scenario else evaluation}: {find_metric(metric).title}"
@@ -215,8 +234,10 @@ def legend(table: DataFrame, metric: str) -> str:
         f"{find_metric(metric).title}: mean ± standard deviation (n - 1) over n seeds; 95 %: Student's interval of the "
         "mean; X: nothing ran, with the reason."
     )
+    if table.loc[table["n"] > 0, "note"].any():
+        words += " failed: runs that the mean leaves out; benchmark status says why."
     if table["unseen_scales"].notna().any():
-        words += " unseen: mean accuracy over the object sizes outside the training range, where all n were evaluated."
+        words += " unseen: mean accuracy over the sizes outside the training range, where all n were evaluated."
     if table["published_mean"].notna().any():
         words += " published: arXiv 2211.10288"
         words += ", on an NVIDIA A100." if find_metric(metric).is_time else "."
@@ -226,7 +247,7 @@ def legend(table: DataFrame, metric: str) -> str:
 def _cells(row: Any) -> list[str]:
     if row["rank"] == "X":
         found = ["X", row["model"], "0", row["note"], "", "", "", "", "", ""]
-        return [*found, spread(row["published_mean"], row["published_std"], row["published_n"])]
+        return [*found, spread(row["published_mean"], row["published_std"], row["published_n"]), ""]
     return [
         str(row["rank"]),
         row["model"],
@@ -239,6 +260,7 @@ def _cells(row: Any) -> list[str]:
         number(row["seconds_per_epoch"]),
         number(row["unseen_scales"]),
         spread(row["published_mean"], row["published_std"], row["published_n"]),
+        row["note"],
     ]
 
 

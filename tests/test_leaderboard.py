@@ -107,6 +107,14 @@ def test_where_nothing_ran_there_is_an_x_with_a_reason():
     assert "| X | sesn | 0 | failed: out of memory |" in to_markdown(table)
 
 
+def test_runs_that_failed_are_told_beside_the_mean():
+    failed = {(("emoji", 2, "standard"), 0.001): 2, (("emoji", 2, "xu"), 0.01): 1}
+    table = leaderboard(frame([run(), run("xu"), run("conv3d")]), failed=failed)
+    assert table[["model", "note"]].to_numpy().tolist() == [["conv3d", ""], ["standard", "2 failed"], ["xu", ""]]
+    assert "| 2 failed |" in to_markdown(table)
+    assert "note" not in to_markdown(leaderboard(frame([run()])))
+
+
 def test_one_run_has_no_interval_and_no_deviation():
     table = leaderboard(frame([run()]))
     assert table[["std", "ci_low", "ci_high"]].isna().all(axis=None)
