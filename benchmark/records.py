@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -198,6 +199,11 @@ def read(folder: Path | str) -> Record:
         raise RecordError(f"{folder.name}: status {values['status']!r} is none of {', '.join(_STATUSES)}.")
     if not all(isinstance(epoch, dict) and epoch.keys() >= _EPOCH_FIELDS for epoch in values["history"]):
         raise RecordError(f"{folder.name}: an epoch of its history is incomplete.")
+    for where, figures in (("metrics", values["metrics"]), *((f"epoch {e['number']}", e) for e in values["history"])):
+        own = figures.get("own", {})
+        for name, value in {**figures, **(own if isinstance(own, dict) else {"own figures": own}), "own": None}.items():
+            if value is not None and not _is_number(value):
+                raise RecordError(f"{folder.name}: {name} of its {where} is {value!r}, which is no number.")
     if values["status"] == "FINISHED" and "test_acc" not in values["metrics"]:
         raise RecordError(f"{folder.name}: a finished run without a test accuracy.")
     for name in (WEIGHTS, PREDICTIONS) if values["status"] == "FINISHED" else ():
@@ -209,6 +215,10 @@ def read(folder: Path | str) -> Record:
         raise RecordError(f"{folder.name}: {error}") from None
     known = {name: values[name] for name in _FIELDS if name not in ("format", "spec")}
     return Record(folder=folder, spec=spec, environment=_read_json(folder / ENVIRONMENT), **known)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _description(run: Result | Ended) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class RunSpec:
             value = getattr(self, key)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise InvalidArgument(f"{key.replace('_', ' ')} {value!r} is no whole number.")
-        if self.augment not in (None, False, True):
+        if not isinstance(self.augment, bool | None):  # 1 is equal to True, and would be another hash
             raise InvalidArgument(f"augment {self.augment!r} is neither true nor false.")
         if self.amp is not None and self.amp not in PRECISIONS:
             raise UnknownName("mixed precision", self.amp, PRECISIONS)

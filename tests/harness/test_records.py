@@ -106,6 +106,14 @@ def edit(**changes: object) -> Callable[[Path], None]:
     return apply
 
 
+def edit_epoch(**changes: object) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        first, *others = json.loads((folder / records.RECORD).read_text())["history"]
+        edit(history=[{**first, **changes}, *others])(folder)
+
+    return apply
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -115,6 +123,11 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (edit(history=[{"number": 1}]), "epoch"),
         (edit(metrics={}), "test accuracy"),
         (edit(metrics=None), "'metrics'"),
+        (edit(metrics={"test_acc": "high"}), "test_acc of its metrics is 'high', which is no number"),
+        (edit(metrics={"test_acc": float("nan")}), "no number"),
+        (edit_epoch(train_loss="low"), "train_loss of its epoch 1 is 'low'"),
+        (edit_epoch(own="none"), "own figures of its epoch 1 is 'none'"),
+        (edit_epoch(own={"isr": []}), r"isr of its epoch 1 is \[\]"),
         (edit(spec={"model": "standard"}), "dataset"),
         (edit(id="' or 1=1"), "no record id"),
         (lambda folder: (folder / records.WEIGHTS).unlink(), "missing"),

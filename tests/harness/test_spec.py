@@ -172,3 +172,9 @@ def test_a_data_set_of_ones_own_is_known_by_its_content(tmp_path, monkeypatch):
         keys.add(RunSpec("standard", "mine", 2).dataset_key)
     assert len(keys) == 2 and all(key.startswith("mine-") for key in keys)
     assert RunSpec("standard", "emoji", 2).dataset_key == "emoji"
+
+
+def test_a_flag_is_true_or_false_and_not_one() -> None:
+    assert RunSpec("cnn_28", "mnist-scale", augment=True).validate().augment is True
+    with pytest.raises(InvalidArgument, match="augment 1 is neither true nor false"):
+        RunSpec("cnn_28", "mnist-scale", augment=1).validate()  # type: ignore[arg-type]
