@@ -73,28 +73,21 @@ def equivariance_errors(
                 subsets = [dataset.select("test", [scale]) for scale in (large, small)]
                 for first in range(0, shape[0] * shape[1], batch_size):
                     rows = slice(first, first + batch_size)
-                    one, two = (
-                        _object_maps(
-                            model,
-                            torch.from_numpy(subset.images[rows]).to(device) * factor,
-                            subset.positions[rows],
-                            scale,
-                            stages,
-                        )
-                        for subset, scale in zip(subsets, (large, small), strict=True)
-                    )
+                    maps = [
+                        _stage_maps(model, torch.from_numpy(subset.images[rows]).to(device) * factor, stages)
+                        for subset in subsets
+                    ]
+                    positions = [subset.positions[rows] for subset in subsets]
                     for stage in stages:
-                        for place, (ref, other) in enumerate(((one, two), (two, one))):
-                            whole = ref[stage].numel() and other[stage].numel()
-                            found = relative_error(ref[stage], other[stage]).double().cpu().numpy() if whole else np.nan
-                            errors[stage][rows, pair + place] = found
+                        one, two = (without_scales(found[stage]) for found in maps)
+                        errors[stage][rows, pair : pair + 2] = _pair_errors(one, two, positions, (large, small))
     finally:
         model.train(training)
     return {stage: values.reshape(*shape, len(PAIRS)) for stage, values in errors.items()}
 
 
 def relative_error(reference: Tensor, other: Tensor) -> Tensor:
-    """||ref - resized other||² / ||ref||² of each item, ``[B, C, h, h], [B, C, g, g] -> [B]``; NaN for a zero ref."""
+    """||ref - resized other||² / ||ref||² of each item, ``[B, C, h, w], [B, C, h', w'] -> [B]``; NaN for a zero ref."""
     import torch
     from torch.nn import functional
 
@@ -109,24 +102,37 @@ def without_scales(maps: Tensor) -> Tensor:
     return maps.amax(2) if maps.dim() == 5 else maps
 
 
-def crop(maps: Tensor, positions: NDArray[np.int64], scale: int) -> Tensor:
-    """The object's part of each map, ``[B, C, H', W'] -> [B, C, s, s]`` with s = max(scale - (64 - H'), 0).
-
-    A map of side H' is that of an unpadded computation: the object's box begins at the same place and loses
-    what the canvas lost.
+def crop(maps: Tensor, positions: NDArray[np.int64], height: int, width: int) -> Tensor:
+    """A part of each map, ``[B, C, H', W'] -> [B, C, height, width]``.
 
     Args:
-        positions: ``[B, 2]``, left and top distance of the object's box in pixels of the image.
+        positions: ``[B, 2]``, left and top end of the part.
     """
     import torch
 
-    side = max(scale - (CANVAS - maps.shape[-1]), 0)
     left, top = torch.from_numpy(positions).to(maps.device).unbind(dim=1)
-    along = torch.arange(side, device=maps.device)
-    rows, columns = top[:, None] + along, left[:, None] + along
+    rows = top[:, None] + torch.arange(height, device=maps.device)
+    columns = left[:, None] + torch.arange(width, device=maps.device)
     items = torch.arange(len(maps), device=maps.device)
-    # Advanced indices on both sides of a slice go to the front: [B, s, s, C].
+    # Advanced indices on both sides of a slice go to the front: [B, height, width, C].
     return maps[items[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def common_sides(positions: Sequence[NDArray[np.int64]], scales: tuple[int, int], map_side: int) -> NDArray[np.int64]:
+    """How many pixels of each object's map are compared, ``[B, 2, 2]``: at both sizes, along width and height.
+
+    A map of side H' is that of an unpadded computation: the object's box begins at the same place and its side is
+    scale - (64 - H'). The square box of an oblong object may leave the canvas, though the object does not. Then the
+    share of it that both maps hold is compared: all of the object, in one proportion to it at both sizes.
+
+    Args:
+        positions: of both sizes ``[B, 2]``, left and top distance of the object's box in pixels of the image.
+        scales: both sizes in pixels.
+    """
+    sides = np.maximum(np.array(scales) - (CANVAS - map_side), 0)[:, None]
+    held = np.clip(map_side - np.stack(positions, axis=1), 0, sides)
+    share = (held / np.maximum(sides, 1)).min(axis=1, keepdims=True)
+    return np.rint(share * sides).astype(np.int64)
 
 
 def pairs_outside(train_scales: Collection[int]) -> list[int]:
@@ -135,9 +141,26 @@ def pairs_outside(train_scales: Collection[int]) -> list[int]:
     return outside or list(range(len(PAIRS)))
 
 
-def _object_maps(
-    model: nn.Module, images: Tensor, positions: NDArray[np.int64], scale: int, stages: Sequence[str]
-) -> dict[str, Tensor]:
+def _pair_errors(
+    one: Tensor, two: Tensor, positions: Sequence[NDArray[np.int64]], scales: tuple[int, int]
+) -> NDArray[np.float64]:
+    """The error of each object with either size as the reference, ``[B, 2]``."""
+    errors = np.full((len(one), 2), np.nan)
+    sides = common_sides(positions, scales, one.shape[-1])
+    # Squares, which most objects are, share one shape.
+    for shape in np.unique(sides, axis=0):
+        if shape.min() == 0:
+            continue
+        items = np.flatnonzero((sides == shape).all(axis=(1, 2)))
+        (width_one, height_one), (width_two, height_two) = shape.tolist()
+        ref = crop(one[items], positions[0][items], height_one, width_one)
+        other = crop(two[items], positions[1][items], height_two, width_two)
+        for place, pair in enumerate(((ref, other), (other, ref))):
+            errors[items, place] = relative_error(*pair).double().cpu().numpy()
+    return errors
+
+
+def _stage_maps(model: nn.Module, images: Tensor, stages: Sequence[str]) -> dict[str, Tensor]:
     from siconvnet.metrics.hooks import captured
 
     with captured(model, stages) as maps:
@@ -146,4 +169,4 @@ def _object_maps(
         if stage not in maps or maps[stage].dim() not in (4, 5) or maps[stage].shape[-1] != maps[stage].shape[-2]:
             shape = tuple(maps[stage].shape) if stage in maps else "nothing"
             raise NotMeasurable(f"stage {stage!r} gives {shape}, not square maps for each channel")
-    return {stage: crop(without_scales(maps[stage]), positions, scale) for stage in stages}
+    return maps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from siconvnet.metrics import NotMeasurable
 from siconvnet.metrics.equivariance import (
     PAIRS,
     PUBLISHED_PAIRS,
+    common_sides,
     crop,
     equivariance_errors,
     pairs_outside,
@@ -173,9 +176,41 @@ def test_equal_maps_have_no_error_and_a_zero_map_none_at_all():
 
 def test_crop_takes_left_from_the_first_and_top_from_the_second():
     maps = torch.arange(2 * 58 * 58, dtype=torch.float32).reshape(2, 1, 58, 58)
-    cut = crop(maps, np.array([[3, 10], [0, 0]]), 20)
-    assert cut.shape == (2, 1, 14, 14)
-    assert torch.equal(cut[0, 0], maps[0, 0, 10:24, 3:17])
+    cut = crop(maps, np.array([[3, 10], [0, 0]]), 14, 9)
+    assert cut.shape == (2, 1, 14, 9)
+    assert torch.equal(cut[0, 0], maps[0, 0, 10:24, 3:12])
+
+
+def test_a_map_holds_less_of_an_object_by_what_the_canvas_lost():
+    inside = [np.array([[0, 0]]), np.array([[3, 10]])]
+    assert common_sides(inside, (64, 49), 64).tolist() == [[[64, 64], [49, 49]]]
+    assert common_sides(inside, (64, 49), 58).tolist() == [[[58, 58], [43, 43]]]
+    assert common_sides(inside, (64, 49), 15).tolist() == [[[0, 0], [0, 0]]]
+
+
+class Upright:
+    """One object three times as high as wide, at the right edge, so that its square box leaves the canvas."""
+
+    num_classes = num_instances = 1
+
+    def select(self, split, scales):
+        (scale,) = scales
+        width = round(scale / 3)
+        along = torch.linspace(0, 3, scale)[:, None] + torch.linspace(0, 1, width)
+        image = torch.zeros(1, 1, 64, 64)
+        image[0, 0, :scale, 64 - width :] = 1.5 + torch.sin(2 * along)
+        return SimpleNamespace(images=image.numpy(), positions=np.array([[64 - width, 0]]))
+
+
+def test_of_an_oblong_object_the_part_on_the_canvas_is_compared():
+    upright = Upright()
+    sides = common_sides([upright.select("test", [scale]).positions for scale in (64, 49)], (64, 49), 64)
+    assert sides.tolist() == [[[21, 64], [16, 49]]]
+    errors = equivariance_errors(Wrapped(Pointwise()), upright, ["inner"])["inner"]
+    assert errors.max() < 0.01
+    # Negative control: what is not equivariant.
+    bad = equivariance_errors(Wrapped(Positional()), upright, ["inner"])["inner"]
+    assert bad.min() > 0.05
 
 
 def test_pairs_outside_the_training_range():
