@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
+from siconvnet.evaluation_mode import evaluation_mode
 from siconvnet.metrics.hooks import captured
 from siconvnet.models import IMAGE_SIZE, model_info
 from siconvnet.models.info import ModelInfo, build_model, describe_model
@@ -125,17 +126,13 @@ def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
 
 def _settings_of(module: nn.Module) -> dict[str, tuple[int, int]]:
     reason = ""
-    training = module.training
-    try:
-        for setting, (num_channels, _) in SETTINGS.items():
-            try:
-                with torch.no_grad():
-                    logits = module.eval()(torch.zeros(2, num_channels, IMAGE_SIZE, IMAGE_SIZE))
-                return {setting: (num_channels, logits.shape[-1])}
-            except Exception as error:
-                reason = reason or reason_of(error)
-    finally:
-        module.train(training)
+    for setting, (num_channels, _) in SETTINGS.items():
+        try:
+            with torch.no_grad(), evaluation_mode(module):
+                logits = module(torch.zeros(2, num_channels, IMAGE_SIZE, IMAGE_SIZE))
+            return {setting: (num_channels, logits.shape[-1])}
+        except Exception as error:
+            reason = reason or reason_of(error)
     raise InvalidArgument(
         f"{type(module).__name__} takes neither gray nor colour images of {IMAGE_SIZE} pixels: {reason}"
     )

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from siconvnet.conformance import CHECKS, Result, Subject, run_check, run_checks, subject_of
 from siconvnet.cost import Cost, training_cost
 from siconvnet.errors import InvalidArgument
+from siconvnet.evaluation_mode import as_input, evaluation_mode
 from siconvnet.metrics.delta import delta
 
 __all__ = [
@@ -96,13 +97,8 @@ def equivariance_error(
         raise InvalidArgument(f"border must be 0 or more pixels, got {border}.")
     if not isinstance(function, nn.Module):
         return _errors(function, images, factors, shift, border)
-    like = next((p for p in function.parameters() if p.is_floating_point()), images)
-    training = function.training
-    function.eval()
-    try:
-        return _errors(function, images.to(like.device, like.dtype), factors, shift, border)
-    finally:
-        function.train(training)
+    with evaluation_mode(function):
+        return _errors(function, as_input(function, images), factors, shift, border)
 
 
 def _errors(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from siconvnet.evaluation_mode import as_input, evaluation_mode
 from siconvnet.metrics import NotMeasurable
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def equivariance_errors(
     """The error of every object of the test split at every pair, for each stage.
 
     Args:
-        model: maps images ``[B, C, 64, 64]`` to anything; its mode and device are its own.
+        model: maps images ``[B, C, 64, 64]`` to anything; its modes, device and precision are its own.
         stages: submodules whose outputs are maps ``[B, C', H', W']`` or, with a scale axis, ``[B, C', S, H', W']`` in
             image coordinates.
         published_input_range: feed 0..255, as the published code does, where training has 0..1.
@@ -63,26 +64,20 @@ def equivariance_errors(
     factor = 255.0 if published_input_range else 1.0
     shape = dataset.num_classes, dataset.num_instances
     errors = {stage: np.empty((shape[0] * shape[1], len(PAIRS))) for stage in stages}
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for pair in range(0, len(PAIRS), 2):
-                large, small = PAIRS[pair]
-                subsets = [dataset.select("test", [scale]) for scale in (large, small)]
-                for first in range(0, shape[0] * shape[1], batch_size):
-                    rows = slice(first, first + batch_size)
-                    maps = [
-                        _stage_maps(model, torch.from_numpy(subset.images[rows]).to(device) * factor, stages)
-                        for subset in subsets
-                    ]
-                    positions = [subset.positions[rows] for subset in subsets]
-                    for stage in stages:
-                        one, two = (without_scales(found[stage]) for found in maps)
-                        errors[stage][rows, pair : pair + 2] = _pair_errors(one, two, positions, (large, small))
-    finally:
-        model.train(training)
+    with torch.inference_mode(), evaluation_mode(model):
+        for pair in range(0, len(PAIRS), 2):
+            large, small = PAIRS[pair]
+            subsets = [dataset.select("test", [scale]) for scale in (large, small)]
+            for first in range(0, shape[0] * shape[1], batch_size):
+                rows = slice(first, first + batch_size)
+                maps = [
+                    _stage_maps(model, as_input(model, torch.from_numpy(subset.images[rows])) * factor, stages)
+                    for subset in subsets
+                ]
+                positions = [subset.positions[rows] for subset in subsets]
+                for stage in stages:
+                    one, two = (without_scales(found[stage]) for found in maps)
+                    errors[stage][rows, pair : pair + 2] = _pair_errors(one, two, positions, (large, small))
     return {stage: values.reshape(*shape, len(PAIRS)) for stage, values in errors.items()}
 
 

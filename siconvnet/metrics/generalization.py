@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siconvnet.errors import InvalidArgument
+from siconvnet.evaluation_mode import as_input, evaluation_mode
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,20 +17,15 @@ Array = NDArray[np.generic]
 
 
 def predict(model: nn.Module, images: NDArray[np.float32], batch_size: int = 16) -> NDArray[np.int64]:
-    """The class that `model` gives each image, ``[N, C, H, W] -> [N]``; the model's mode and device are its own."""
+    """The class that `model` gives each image, ``[N, C, H, W] -> [N]``; the model's modes, device
+    and precision are its own."""
     import torch
 
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            found = [
-                model(torch.from_numpy(images[first : first + batch_size]).to(device)).argmax(dim=1).cpu()
-                for first in range(0, len(images), batch_size)
-            ]
-    finally:
-        model.train(training)
+    with torch.inference_mode(), evaluation_mode(model):
+        found = [
+            model(as_input(model, torch.from_numpy(images[first : first + batch_size]))).argmax(dim=1).cpu()
+            for first in range(0, len(images), batch_size)
+        ]
     return torch.cat(found).numpy()
 
 

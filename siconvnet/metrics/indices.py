@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from siconvnet.evaluation_mode import as_input, evaluation_mode
 from siconvnet.metrics import NotMeasurable
 from siconvnet.metrics.generalization import by_scale
 
@@ -23,7 +24,7 @@ def scale_indices(
     """The winning scale of every pooling, batch by batch: pixel maps of a whole split do not fit into memory.
 
     Args:
-        model: its mode and device are its own.
+        model: its modes, device and precision are its own.
         images: ``[N, C, 64, 64]``.
         pools: submodules with a method `scale_indices(x)` of their own input.
 
@@ -33,23 +34,11 @@ def scale_indices(
     Raises:
         NotMeasurable: the model pools no scales.
     """
-    import torch
-
-    from siconvnet.metrics.hooks import captured
-
     if not pools:
         raise NotMeasurable("this model has no pooling over scales")
-    modules = dict(model.named_modules())
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), captured(model, pools, inputs=True) as seen:
-            for first in range(0, len(images), batch_size):
-                model(torch.from_numpy(images[first : first + batch_size]).to(device))
-                yield {name: _small(modules[name], seen[name]) for name in pools}
-    finally:
-        model.train(training)
+    for first in range(0, len(images), batch_size):
+        # Between two batches the caller's code runs, which must find the model and torch as they were.
+        yield _batch_indices(model, images[first : first + batch_size], pools)
 
 
 def per_channel(indices: Indices) -> NDArray[np.float64]:
@@ -95,6 +84,17 @@ def selection_consistency(winners: Indices, scales: NDArray[np.int64]) -> float:
     """
     table = by_scale(winners, scales)
     return float((table == table[0]).all(axis=0).mean())
+
+
+def _batch_indices(model: nn.Module, images: NDArray[np.float32], pools: Sequence[str]) -> dict[str, Indices]:
+    import torch
+
+    from siconvnet.metrics.hooks import captured
+
+    modules = dict(model.named_modules())
+    with torch.inference_mode(), evaluation_mode(model), captured(model, pools, inputs=True) as seen:
+        model(as_input(model, torch.from_numpy(images)))
+        return {name: _small(modules[name], seen[name]) for name in pools}
 
 
 def _small(module: nn.Module, given: object) -> Indices:

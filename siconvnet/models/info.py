@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from siconvnet.errors import InvalidArgument, SiconvnetError
+from siconvnet.evaluation_mode import evaluation_mode
 from siconvnet.registry import reason_of
 
 if TYPE_CHECKING:
@@ -135,14 +136,11 @@ def check_logits(model: nn.Module, name: str, num_channels: int, num_classes: in
     import torch
 
     shape = [2, num_channels, IMAGE_SIZE, IMAGE_SIZE]
-    training = model.training
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = model.eval()(torch.zeros(shape))
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluation_mode(model):
+            logits = model(torch.zeros(shape))
     except Exception as error:
         raise InvalidArgument(f"{name!r} fails on images {shape}: {reason_of(error)}") from error
-    finally:
-        model.train(training)
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != [2, num_classes]:
         raise InvalidArgument(f"{name!r} gives {found} for 2 images of {num_classes} classes, not [2, {num_classes}].")

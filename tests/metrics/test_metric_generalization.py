@@ -49,3 +49,4 @@ def test_predictions_are_those_of_the_model_and_leave_its_mode():
         expected = model(torch.from_numpy(images)).argmax(dim=1).numpy()
     np.testing.assert_array_equal(predict(model, images, batch_size=7), expected)
     assert model.training
+    np.testing.assert_array_equal(predict(model.double(), images, batch_size=7), expected)

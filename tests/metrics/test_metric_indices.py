@@ -48,6 +48,16 @@ def test_pixels_are_reduced_to_channels():
     np.testing.assert_allclose(per_channel(maps), [[4, 3.5]])
 
 
+def test_between_two_batches_the_model_and_torch_are_as_they_were():
+    model = create_model("energy_pool", num_channels=1, num_classes=36)
+    images = load_dataset("emoji").select("test", [40]).images[:2]
+    batches = scale_indices(model, images, model_info("energy_pool").scale_pools, batch_size=1)
+    next(batches)
+    assert model.training and not torch.is_inference_mode_enabled()
+    assert not any(module._forward_hooks for module in model.modules())
+    assert len(list(batches)) == 1
+
+
 @pytest.mark.parametrize("name", ["slice_pool", "pixel_pool", "energy_pool", "sesn"])
 def test_indices_of_a_model_are_those_of_its_poolings(name):
     torch.manual_seed(0)
