@@ -388,7 +388,7 @@ def run_check(name: str, subject: Subject) -> Result:
     if not isinstance(subject, Subject):
         raise InvalidArgument(f"an object of {type(subject).__name__} cannot be checked; give it to subject_of first.")
     try:
-        with torch.random.fork_rng(devices=[]), _settings_restored():
+        with torch.random.fork_rng(range(torch.cuda.device_count())), _settings_restored():
             return Result(name, "passed", CHECKS[name].run(subject))
     except NotApplicable as reason:
         return Result(name, "skipped", str(reason))

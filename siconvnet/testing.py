@@ -152,7 +152,8 @@ def assert_conforms(model: str | nn.Module | Callable[..., nn.Module], **options
     Raises:
         AssertionError: some fail; the message has a line for each.
     """
-    failed = [result for result in conformance(model, **options) if result.status == "failed"]
+    results = conformance(model, **options)
+    failed = [result for result in results if result.status == "failed"]
     if failed:
         lines = "\n".join(f"  {result.check}: {result.detail}" for result in failed)
-        raise AssertionError(f"{len(failed)} of {len(CHECKS)} checks failed:\n{lines}")
+        raise AssertionError(f"{len(failed)} of {len(results)} checks failed:\n{lines}")

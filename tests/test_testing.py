@@ -330,6 +330,25 @@ def test_nothing_declared_is_no_failure() -> None:
         assert "none declared" in result.detail
 
 
+def test_the_complaint_counts_the_checks_that_ran() -> None:
+    class Untrained(Good):
+        def __init__(self, num_channels: int, num_classes: int):
+            super().__init__(num_channels, num_classes)
+            self.requires_grad_(False)
+
+    with pytest.raises(AssertionError, match=r"^1 of 2 checks failed:\n  trainable: "):
+        testing.assert_conforms(Untrained, checks=("builds", "trainable"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_check_leaves_the_random_state_of_a_gpu() -> None:
+    torch.cuda.manual_seed(3)
+    before = torch.cuda.get_rng_state()
+    testing.run_check("builds", testing.subject_of(Good))
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
 def test_names_targets_classes_functions_and_modules() -> None:
     def function(num_channels: int, num_classes: int) -> nn.Module:
         return Good(num_channels, num_classes)
