@@ -53,13 +53,16 @@ class Registry(Generic[T]):
         self._plugins: dict[str, metadata.EntryPoint] | None = None
 
     def register(self, name: str, obj: T) -> T:
-        """Add `obj` under `name`.
+        """Add `obj` under `name`; a class that was defined anew, as by `importlib.reload`, replaces itself.
 
         Raises:
             InvalidArgument: the name is taken by something else.
         """
+        if name in self._modules and name not in self._objects:
+            # A built-in name is taken before anybody has asked for it. (Its own module is on its way in already.)
+            importlib.import_module(self._modules[name])
         known = self._objects.get(name)
-        if known is not None and known != obj:
+        if known is not None and known != obj and not _same_origin(known, obj):
             raise InvalidArgument(
                 f"{self.kind} {name!r} is registered already ({known!r}); choose another name for {obj!r}."
             )
@@ -124,6 +127,16 @@ class Registry(Generic[T]):
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"the {self.kind} plug-in {text}", PluginWarning, stacklevel=4)
+
+
+def _same_origin(one: object, two: object) -> bool:
+    """Whether both come of one definition, made again: of a class or function of one name in one module."""
+    origins = []
+    for entry in (one, two):
+        factory = getattr(entry, "factory", entry)
+        factory = getattr(factory, "func", factory)
+        origins.append((getattr(factory, "__module__", None), getattr(factory, "__qualname__", None)))
+    return origins[0] == origins[1] and None not in origins[0]
 
 
 def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:

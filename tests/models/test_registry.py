@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -92,6 +93,42 @@ def test_two_things_of_one_name_are_refused() -> None:
     assert table.register("one", 1) == table.register("one", 1) == 1
     with pytest.raises(InvalidArgument, match="'one' is registered already"):
         table.register("one", 2)
+
+
+def test_a_builtin_name_is_taken_before_it_is_used(site: Site) -> None:
+    register = "@register_model('standard', label='L', family='F', paper='P')\nclass Net"
+    site.module(
+        "my_standard", "from siconvnet import register_model\n" + textwrap.dedent(GOOD).replace("class Net", register)
+    )
+    code = """
+        import siconvnet
+        try:
+            import my_standard
+        except siconvnet.errors.InvalidArgument as error:
+            print(error)
+        print(siconvnet.model_info("standard").factory.__module__)
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(site.folder)},
+    )
+    complaint, module = found.stdout.splitlines()
+    assert "'standard' is registered already" in complaint
+    assert module == "siconvnet.models.standard"
+
+
+@pytest.mark.parametrize("name", ["standard", "sacnn_s_mp"])
+def test_a_module_that_is_loaded_again_registers_again(site: Site, name: str) -> None:
+    before = siconvnet.model_info(name).factory
+    module = sys.modules[siconvnet.models._registry._modules[name]]
+    kept = dict(vars(module))
+    try:
+        importlib.reload(module)
+        assert siconvnet.model_info(name).factory is not before
+    finally:
+        vars(module).update(kept)
 
 
 @pytest.mark.parametrize(
