@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from siconvnet.errors import UnknownName
+from siconvnet.metrics import NotMeasurable
 
 
 @contextmanager
@@ -22,14 +23,14 @@ def captured(model: nn.Module, names: Sequence[str], *, inputs: bool = False) ->
 
     Raises:
         UnknownName: the model has no submodule of that name.
+        NotMeasurable: in the forward pass, what is looked at is no tensor.
     """
     modules = dict(model.named_modules())
     found: dict[str, Tensor] = {}
-    handles = []
     for name in names:
         if name not in modules:
             raise UnknownName("submodule", name, [known for known in modules if known])
-        handles.append(modules[name].register_forward_hook(_keep(found, name, inputs)))
+    handles = [modules[name].register_forward_hook(_keep(found, name, inputs)) for name in names]
     try:
         yield found
     finally:
@@ -38,7 +39,11 @@ def captured(model: nn.Module, names: Sequence[str], *, inputs: bool = False) ->
 
 
 def _keep(found: dict[str, Tensor], name: str, inputs: bool) -> Any:
-    def hook(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        found[name] = (arguments[0] if inputs else output).detach()
+    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        seen = next(iter(arguments), None) if inputs else output
+        if not isinstance(seen, Tensor):
+            what = "is called with" if inputs else "gives"
+            raise NotMeasurable(f"submodule {name!r} {what} an object of {type(seen).__name__}, not a tensor")
+        found[name] = seen.detach()
 
     return hook
