@@ -64,8 +64,8 @@ def _shifted(before: Tensor, after: Tensor, shift: int) -> tuple[Tensor, Tensor]
 
 def _centre(maps: Tensor, factor: float, border: int) -> Tensor:
     """What the shrunk map fills, less `border` pixels on each side."""
-    side = maps.shape[-1]
-    margin = -int(-(side - factor * side) / 2 // 1) + border
-    if side - 2 * margin < 1:
-        raise InvalidArgument(f"nothing is left of a map of {side}x{side} at factor {factor:g} and border {border}.")
-    return maps[..., margin : maps.shape[-2] - margin, margin : side - margin]
+    height, width = maps.shape[-2:]
+    top, left = (-int(-(side - factor * side) / 2 // 1) + border for side in (height, width))
+    if height - 2 * top < 1 or width - 2 * left < 1:
+        raise InvalidArgument(f"nothing is left of a map of {height}x{width} at factor {factor:g} and border {border}.")
+    return maps[..., top : height - top, left : width - left]

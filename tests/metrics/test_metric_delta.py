@@ -24,6 +24,19 @@ def test_a_pointwise_map_commutes_with_scaling(images):
     assert delta(nn.Conv2d(1, 3, 1, bias=False), images, 0.7, border=2).max() < 1e-6
 
 
+@pytest.mark.parametrize("sides", [(64, 128), (128, 64)])
+def test_each_axis_has_its_own_margin(sides):
+    """Bright at the rim, so that too narrow a margin would compare what has been shrunk out of sight."""
+    y, x = (torch.linspace(-1, 1, side) for side in sides)
+    images = (1 + y[:, None] ** 2 + x**2)[None, None]
+    assert delta(nn.Identity(), images, 0.5, border=2).max() < 1e-6
+
+
+def test_a_map_whose_short_side_is_used_up_is_refused(images):
+    with pytest.raises(InvalidArgument, match="nothing is left of a map of 17x65"):
+        delta(nn.Identity(), images[:, :, :17], 0.5, border=5)
+
+
 def test_a_fixed_filter_does_not(images):
     filter = nn.Conv2d(1, 1, 3, padding=1, bias=False)
     filter.weight.data = torch.tensor([[[[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]]])
