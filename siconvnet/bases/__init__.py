@@ -43,12 +43,14 @@ def make_basis(name: str, size: int, scales: Sequence[float], effective_size: in
         options: what that basis takes besides, for example `mult` and `max_order`.
 
     Returns:
-        Shape (effective_size^2, len(scales), size, size), float64.
+        Shape (effective_size^2, len(scales), size, size), float64, on the CPU whatever torch's default device.
 
     Raises:
         UnknownName: there is no such basis.
         InvalidArgument: an option that the basis does not take, or a value outside what is accepted.
     """
+    import torch
+
     if name not in BASES:
         raise UnknownName("basis", name, BASES)
     function = load_target(BASES[name])
@@ -56,4 +58,5 @@ def make_basis(name: str, size: int, scales: Sequence[float], effective_size: in
     if unknown := [option for option in options if option not in accepted]:
         takes = f"takes {', '.join(accepted)}" if accepted else "takes no options"
         raise InvalidArgument(f"the basis {name!r} {takes}, not {', '.join(unknown)}.")
-    return function(size, scales, effective_size, **options)  # type: ignore[return-value]
+    with torch.device("cpu"):
+        return function(size, scales, effective_size, **options)  # type: ignore[return-value]

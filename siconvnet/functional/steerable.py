@@ -34,7 +34,7 @@ def steer(weight: Tensor, basis: Tensor) -> Tensor:
 def supports_of(basis: Tensor) -> tuple[int, ...]:
     """For each scale, the odd side in pixels of the centred square outside which all functions are zero."""
     size = basis.shape[-1]
-    distance = (torch.arange(size) - size // 2).abs()
+    distance = (torch.arange(size, device="cpu") - size // 2).abs()
     ring = torch.maximum(distance[:, None], distance)
     used = (basis != 0).any(dim=0).cpu()
     return tuple(2 * int((ring * plane).max()) + 1 for plane in used)

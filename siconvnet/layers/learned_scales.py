@@ -105,7 +105,7 @@ class Direct(Parameterisation):
 
     def start(self, num_scales: int, sigma: float, isr: float) -> Tensor:
         ratios = isr ** (torch.arange(num_scales, dtype=torch.float64) / (num_scales - 1))
-        return (sigma * ratios).float()
+        return (sigma * ratios).to(torch.get_default_dtype())
 
     def scales(self, sigma: Tensor, free: Tensor, num_scales: int) -> Tensor:
         return free

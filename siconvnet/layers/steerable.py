@@ -57,6 +57,8 @@ class _SESConv(nn.Module):
         self.kernel_size, self.effective_size = kernel_size, effective_size
         self.stride, self.padding = stride, padding
         self.basis_type = basis_type
+        window = () if scale_size is None else (scale_size,)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *window, effective_size**2))
         if isinstance(scales, LearnableScales):
             if kernel_size < effective_size or kernel_size % 2 == 0:
                 raise InvalidArgument(
@@ -70,16 +72,14 @@ class _SESConv(nn.Module):
             self.learned = None
             self.scales = tuple(round(float(scale), 3) for scale in scales)
             basis = make_basis(basis_type, kernel_size, scales, effective_size, **options)
-            self.register_buffer("basis", basis.float())
+            self.register_buffer("basis", basis.to(self.weight))
             self.supports = supports_of(basis)
-        window = () if scale_size is None else (scale_size,)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *window, effective_size**2))
         self.register_parameter("bias", nn.Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        if self.learned is None:
+        if self.learned is None and not self.basis.is_meta:
             # The basis may come from elsewhere, and with it what of it is zero.
             self.supports = supports_of(self.basis)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import scipy.special
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,8 @@ ZERO_SCALE = 0.25
 def discrete_gaussian(variance: float) -> Tensor:
     """Lindeberg's discrete Gaussian exp(-t) I_x(t) with variance t in pixels, normalised: (taps,)."""
     reach = 4 * math.ceil(math.sqrt(variance))
-    taps = torch.from_numpy(scipy.special.ive(abs(torch.arange(-reach, reach + 1).numpy()), variance))
-    return (taps / taps.sum()).float()
+    taps = torch.from_numpy(scipy.special.ive(abs(np.arange(-reach, reach + 1)), variance))
+    return (taps / taps.sum()).to(torch.get_default_device(), torch.get_default_dtype())
 
 
 class Lift(nn.Module):

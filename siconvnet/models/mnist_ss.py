@@ -83,11 +83,12 @@ class ScaleSteerableConv2d(nn.Module):
         bound = math.sqrt(2 / (NUM_AXES * in_channels * out_channels))
         nn.init.uniform_(self.real, -bound, bound)
         nn.init.uniform_(self.imaginary, -bound, bound)
-        cosine, sine = harmonics(self.sizes[-1], orders)
-        self.register_buffer("cosine", cosine.float())
-        self.register_buffer("sine", sine.float())
-        steps = torch.log(torch.tensor(self.sizes, dtype=torch.float64) / reference_size)
-        self.phases = (steps[:, None] * frequencies(self.sizes[-1], orders)).tolist()
+        with torch.device("cpu"):
+            cosine, sine = harmonics(self.sizes[-1], orders)
+            steps = torch.log(torch.tensor(self.sizes, dtype=torch.float64) / reference_size)
+            self.phases = (steps[:, None] * frequencies(self.sizes[-1], orders)).tolist()
+        self.register_buffer("cosine", cosine.to(self.real))
+        self.register_buffer("sine", sine.to(self.real))
 
     def kernel(self, size: int, phases: Sequence[float]) -> Tensor:
         """The kernel at one size: (C', C, size, size)."""

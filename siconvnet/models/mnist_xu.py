@@ -43,7 +43,7 @@ class XuConv2d(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int, columns: int):
         super().__init__(in_channels, out_channels, EFFECTIVE_SIZE, bias=False)
         self.columns, self.margin = columns, int(EFFECTIVE_SIZE * max(SCALES)) // 2
-        everywhere = column_kernels(torch.ones(1, 1, EFFECTIVE_SIZE, EFFECTIVE_SIZE), SCALES)
+        everywhere = column_kernels(torch.ones(1, 1, EFFECTIVE_SIZE, EFFECTIVE_SIZE, device="cpu"), SCALES)
         self.supports = supports_of(torch.cat(everywhere, dim=1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional import plain_math
+from siconvnet.layers.learned_scales import LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_H_H_1x1, SESConv_Z2_H, SESMaxProjection, steer
 
 SCALES = [1.5, 2.1, 3.0]
@@ -136,6 +137,31 @@ def test_parameters_are_those_of_the_effective_size():
     layer = SESConv_Z2_H(3, 8, 15, 7, [1.0, 2.0], bias=True)
     assert sum(p.numel() for p in layer.parameters()) == 8 * (3 * 49 + 1)
     assert dict(layer.named_buffers())["basis"].dtype == torch.float32
+
+
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64_by_default")
+def test_constants_follow_the_default_precision():
+    assert SESConv_Z2_H(2, 5, 9, 3, SCALES)(torch.randn(1, 2, 17, 15)).dtype == torch.float64
+    assert LearnableScales(3, "direct")().dtype == torch.float64
+
+
+def test_on_another_default_device_the_basis_goes_where_the_weights_are():
+    with torch.device("meta"):
+        layer = SESConv_Z2_H(2, 5, 9, 3, SCALES)
+    assert layer.basis.is_meta and layer.weight.is_meta
+    expected = SESConv_Z2_H(2, 5, 9, 3, SCALES)
+    assert layer.supports == expected.supports
+    layer.load_state_dict(layer.state_dict())
+    layer.load_state_dict(expected.state_dict(), assign=True)
+    x = torch.randn(1, 2, 17, 15)
+    assert torch.equal(layer(x), expected(x))
 
 
 def test_refuses_a_window_larger_than_the_scales():

@@ -51,6 +51,26 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(99).standard_normal((3, 1, 28, 28))).float()
 
 
+WITH_CONSTANTS = pytest.mark.parametrize("name", ["xu_28", "ss_28", "dss_scalar_28", "ses_scalar_28"])
+
+
+@WITH_CONSTANTS
+def test_constants_follow_the_default_precision(name):
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = create_mnist_scale_model(name).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert model(images().double()).dtype == torch.float64
+
+
+@WITH_CONSTANTS
+def test_constants_are_made_whatever_the_default_device(name):
+    with torch.device("meta"):
+        model = create_mnist_scale_model(name)
+    assert all(value.is_meta for value in model.state_dict().values())
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_equals_the_original(name):
     model = create_mnist_scale_model(name).eval()
