@@ -14,6 +14,7 @@ from torch import Tensor
 
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional import plain
+from siconvnet.functional.checks import check_size
 from siconvnet.functional.conv import conv2d
 from siconvnet.functional.dispatch import plain_requested
 
@@ -62,7 +63,7 @@ def conv_z2_h(
     Raises:
         InvalidArgument: the input is smaller than the kernel.
     """
-    _check_size(x, kernel.shape[-1], padding)
+    check_size(x, kernel.shape[-1], padding)
     if plain_requested():
         return plain.conv_z2_h(x, kernel, bias, stride, padding)
     sides = supports or [kernel.shape[-1]] * kernel.shape[2]
@@ -97,7 +98,7 @@ def conv_h_h(
     scale_size, num_scales, _, size = kernel.shape[2:]
     if x.shape[2] != num_scales:
         raise InvalidArgument(f"an input of {x.shape[2]} scales meets a kernel of {num_scales}.")
-    _check_size(x, size, padding)
+    check_size(x, size, padding)
     if plain_requested():
         return plain.conv_h_h(x, kernel, bias, stride, padding)
     # Taken apart once: the gradients of slices would each be as large as the whole input.
@@ -108,11 +109,6 @@ def conv_h_h(
         taps = kernels[s][:, :, : len(window)].transpose(1, 2).flatten(1, 2)
         outputs.append(_conv2d(torch.cat(window, dim=1), taps, bias, side, stride, padding))
     return torch.stack(outputs, dim=2)
-
-
-def _check_size(x: Tensor, size: int, padding: int) -> None:
-    if min(x.shape[-2:]) + 2 * padding < size:
-        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {size}x{size} kernel.")
 
 
 def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, side: int, stride: int, padding: int) -> Tensor:

@@ -21,6 +21,17 @@ def check_images(x: Tensor, channels: int, weight: Tensor) -> None:
     check_precision(x, weight)
 
 
+def check_maps(x: Tensor, channels: int, weight: Tensor) -> None:
+    """As `check_images`, for maps with a scale axis, ``[B, channels, S, H, W]``.
+
+    Raises:
+        InvalidArgument: the message says what was given and what is expected.
+    """
+    if x.ndim != 5 or x.shape[1] != channels:
+        raise InvalidArgument(f"expected an input [B, {channels}, S, H, W], got {list(x.shape)}.")
+    check_precision(x, weight)
+
+
 def check_precision(x: Tensor, weight: Tensor) -> None:
     """Refuse an input of another precision than the weights, outside of autocast.
 
@@ -32,13 +43,3 @@ def check_precision(x: Tensor, weight: Tensor) -> None:
         raise InvalidArgument(
             f"the input is {x.dtype} and the layer {weight.dtype}; convert one of them, as by x.to({weight.dtype})."
         )
-
-
-def check_size(x: Tensor, side: int, padding: int = 0) -> None:
-    """Refuse an input ``[..., H, W]`` that a kernel of `side` pixels does not fit into.
-
-    Raises:
-        InvalidArgument: it does not fit.
-    """
-    if min(x.shape[-2:]) + 2 * padding < side:
-        raise InvalidArgument(f"an input of {tuple(x.shape[-2:])} pixels is smaller than the {side}x{side} kernel.")

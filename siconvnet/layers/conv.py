@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from siconvnet import functional
-from siconvnet.layers.checks import check_images, check_size
+from siconvnet.functional.checks import check_size
+from siconvnet.layers.checks import check_images
 
 
 class Conv2d(nn.Conv2d):

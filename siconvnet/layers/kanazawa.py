@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.layers.checks import check_images, check_size
+from siconvnet.functional.checks import check_size
+from siconvnet.layers.checks import check_images
 
 
 class KanazawaConv2d(nn.Conv2d):

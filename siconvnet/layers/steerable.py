@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from siconvnet.bases import make_basis
 from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis, supports_at
 from siconvnet.errors import InvalidArgument
+from siconvnet.functional.checks import check_size
 from siconvnet.functional.steerable import conv_h_h, conv_z2_h, steer, supports_of
+from siconvnet.layers.checks import check_images, check_maps
 from siconvnet.layers.learned_scales import LearnableScales, ScaleWarning, check_scales
 from siconvnet.scale_starts import check_largest
 
@@ -151,7 +153,8 @@ class SESConv_Z2_H(_SESConv):
         basis_options: what that basis takes besides, for example `mult` and `max_order`.
 
     Raises:
-        InvalidArgument: the basis cannot be built from these arguments.
+        InvalidArgument: the basis cannot be built from these arguments; another shape or precision of the input, or
+            one that is smaller than the kernel.
     """
 
     def __init__(
@@ -173,6 +176,8 @@ class SESConv_Z2_H(_SESConv):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels, self.weight)
+        check_size(x, self.kernel_size, self.padding)
         basis, supports = self.current_basis(max(x.shape[-2:]))
         x, padding = self._frame(x, basis.shape[-1])
         kernel = steer(self.weight, basis)
@@ -199,7 +204,8 @@ class SESConv_H_H(_SESConv):
         basis_options: what that basis takes besides, for example `mult` and `max_order`.
 
     Raises:
-        InvalidArgument: the basis cannot be built from these arguments, or `scale_size` exceeds the scales.
+        InvalidArgument: the basis cannot be built from these arguments, or `scale_size` exceeds the scales; another
+            shape or precision of the input, or one that is smaller than the kernel.
     """
 
     def __init__(
@@ -223,6 +229,8 @@ class SESConv_H_H(_SESConv):
         self.scale_size = scale_size
 
     def forward(self, x: Tensor) -> Tensor:
+        check_maps(x, self.in_channels, self.weight)
+        check_size(x, self.kernel_size, self.padding)
         basis, supports = self.current_basis(max(x.shape[-2:]))
         x, padding = self._frame(x, basis.shape[-1])
         kernel = steer(self.weight, basis)
@@ -240,6 +248,9 @@ class SESConv_H_H_1x1(nn.Module):
         out_channels: number of channels C' of the output.
         scale_size: number of neighbouring scales that the kernel spans.
         stride: step in pixels.
+
+    Raises:
+        InvalidArgument: another shape or precision of the input.
     """
 
     def __init__(self, in_channels: int, out_channels: int, scale_size: int = 1, stride: int = 1):
@@ -250,6 +261,7 @@ class SESConv_H_H_1x1(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_maps(x, self.in_channels, self.weight)
         # Each scale sees itself and the next larger ones; beyond the largest there are zeros.
         padded = F.pad(x, [0, 0, 0, 0, 0, self.scale_size - 1])
         return F.conv3d(padded, self.weight, stride=(1, self.stride, self.stride))

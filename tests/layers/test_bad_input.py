@@ -11,13 +11,27 @@ from torch import nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.layers import Conv2d, Conv3dMax, KanazawaConv2d, SacnnConv2d, SiConv2d, SiConvPool2d, XuConv2d
+from siconvnet.layers import (
+    Conv2d,
+    Conv3dMax,
+    KanazawaConv2d,
+    LearnableScales,
+    SacnnConv2d,
+    SiConv2d,
+    SiConvPool2d,
+    XuConv2d,
+)
+from siconvnet.layers.steerable import SESConv_H_H, SESConv_H_H_1x1, SESConv_Z2_H
 
 LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
     "Conv2d": (Conv2d(2, 3, 5), [1, 2, 12, 12]),
     "Conv3dMax": (Conv3dMax(2, 3, 3), [1, 2, 4, 12, 12]),
     "KanazawaConv2d": (KanazawaConv2d(2, 3, 5, [0.63, 1.0, 1.26]), [1, 2, 12, 12]),
     "SacnnConv2d": (SacnnConv2d(2, 3, 5, (1.0, 2.0)), [1, 2, 12, 12]),
+    "SESConv_H_H": (SESConv_H_H(2, 3, 1, 5, 3, [1.0, 1.5], bias=True), [1, 2, 2, 12, 12]),
+    "SESConv_H_H_1x1": (SESConv_H_H_1x1(2, 3), [1, 2, 2, 12, 12]),
+    "SESConv_Z2_H": (SESConv_Z2_H(2, 3, 5, 3, [1.0, 1.5], bias=True), [1, 2, 12, 12]),
+    "SESConv_Z2_H, learned": (SESConv_Z2_H(2, 3, 11, 3, LearnableScales(2, sigma=0.6, isr=1.5)), [1, 2, 12, 12]),
     "SiConv2d": (SiConv2d(2, 3, 4, 5), [1, 2, 12, 12]),
     "SiConvPool2d": (SiConvPool2d(2, 3, 4, 5), [1, 2, 12, 12]),
     "XuConv2d": (XuConv2d(2, 3, 3, [3, 5]), [1, 4, 12, 12]),
@@ -70,6 +84,16 @@ def test_an_input_smaller_than_the_kernel(way, name):
     kernel = "largest kernel, 11x11" if name.startswith("Si") else "5x5 kernel"
     with pytest.raises(InvalidArgument, match=rf"an input of \(4, 12\) pixels is smaller than the {kernel}"):
         layer(torch.rand(1, 2, 4, 12))
+
+
+@pytest.mark.parametrize("name", ["SESConv_H_H", "SESConv_Z2_H", "SESConv_Z2_H, learned"])
+def test_an_input_smaller_than_a_steered_kernel(way, name):
+    layer, shape = LAYERS[name]
+    side = layer.kernel_size
+    with pytest.raises(
+        InvalidArgument, match=rf"an input of \(4, 12\) pixels is smaller than the {side}x{side} kernel"
+    ):
+        layer(torch.rand(*shape[:-2], 4, 12))
 
 
 @pytest.mark.parametrize("scale", [0.1, 8.0])
