@@ -32,13 +32,15 @@ def column_kernel(weight: Tensor, size: int, max_size: int) -> Tensor:
     low = (max_size - size) // 2
     high = max_size - size - low
     resized = F.pad(resized, (low, high, low, high))
-    return resized * (_l1(frame) / _l1(resized))
+    norm = _l1(resized)
+    # A pair of channels without any weight left has no norm to divide by, and stays zero.
+    return resized * (_l1(frame) / norm.masked_fill(norm == 0, 1))
 
 
 @lru_cache
 def column_reach(kernel_size: int, size: int, max_size: int) -> int:
     """How many pixels the taps of a column reach from the centre of its frame; the rest is zero by construction."""
-    taps = column_kernel(torch.ones(1, 1, kernel_size, kernel_size), size, max_size)[0, 0].nonzero()
+    taps = column_kernel(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"), size, max_size)[0, 0].nonzero()
     return int((taps - max_size // 2).abs().max())
 
 
@@ -57,8 +59,8 @@ class XuConv2d(nn.Conv2d):
         initial: the input is an image shared by all columns; otherwise it comes in columns, ``[B, S C, H, W]``.
 
     Raises:
-        InvalidArgument: the trained kernel is larger than the largest column, or another shape or precision of the
-            input.
+        InvalidArgument: no columns, an even size, a trained kernel that is larger than the largest column, or of which
+            a column keeps nothing; another shape or precision of the input.
 
     Source: Xu et al. 2014 (arXiv 1411.6369), as implemented for STIR.
     """
@@ -72,10 +74,23 @@ class XuConv2d(nn.Conv2d):
         *,
         initial: bool = False,
     ):
+        if not kernel_sizes or min(kernel_sizes) < 1 or any(size % 2 == 0 for size in (kernel_size, *kernel_sizes)):
+            raise InvalidArgument(
+                f"kernel size {kernel_size} in columns of {list(kernel_sizes)}: sizes must be odd, so that all columns "
+                "share a centre, and at least one column is needed."
+            )
         if kernel_size > max(kernel_sizes):
             raise InvalidArgument(
                 f"kernel size {kernel_size} is larger than the largest column, {max(kernel_sizes)}; use at most that."
             )
+        for size in kernel_sizes:
+            if not column_kernel(
+                torch.ones(1, 1, kernel_size, kernel_size, device="cpu"), size, max(kernel_sizes)
+            ).any():
+                raise InvalidArgument(
+                    f"the column of size {size} keeps no pixel of a {kernel_size}x{kernel_size} kernel on a frame of "
+                    f"{max(kernel_sizes)}."
+                )
         super().__init__(in_channels, out_channels, kernel_size, bias=False)
         self.kernel_sizes = list(kernel_sizes)
         self.initial = initial

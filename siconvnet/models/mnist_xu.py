@@ -27,7 +27,9 @@ def column_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
     kernels = []
     for scale in scales:
         kernel = rescale_in_place(framed, scale, "nearest" if scale > 1 else "bilinear")
-        kernels.append(kernel * norm / kernel.abs().sum((2, 3), keepdim=True))
+        left = kernel.abs().sum((2, 3), keepdim=True)
+        # A pair of channels without any weight left has no norm to divide by, and stays zero.
+        kernels.append(kernel * norm / left.masked_fill(left == 0, 1))
     return kernels
 
 

@@ -28,7 +28,7 @@ class XuConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, size, stride, bias=False)
         self.columns = columns
         # Of a rescaled kernel, what is zero whatever the weights are is not computed.
-        self.margins = [_margin(kernel) for kernel in self.kernels(torch.ones(1, 1, size, size))]
+        self.margins = [_margin(kernel) for kernel in self.kernels(torch.ones(1, 1, size, size, device="cpu"))]
 
     def kernels(self, weight: Tensor) -> list[Tensor]:
         """The kernel of each column: (C', C, side, side)."""

@@ -17,11 +17,15 @@ from siconvnet.layers import (
     KanazawaConv2d,
     LearnableScales,
     SacnnConv2d,
+    SESConv_H_H,
+    SESConv_H_H_1x1,
+    SESConv_Z2_H,
     SiConv2d,
     SiConvPool2d,
     XuConv2d,
 )
-from siconvnet.layers.steerable import SESConv_H_H, SESConv_H_H_1x1, SESConv_Z2_H
+from siconvnet.layers.xu import column_kernel
+from siconvnet.models.mnist_xu import column_kernels
 
 LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
     "Conv2d": (Conv2d(2, 3, 5), [1, 2, 12, 12]),
@@ -108,3 +112,41 @@ def test_an_input_of_which_a_factor_leaves_nothing(way, scale):
 def test_factors_that_are_none(scales):
     with pytest.raises(InvalidArgument, match="at least one positive factor is needed"):
         KanazawaConv2d(1, 2, 3, scales)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "sizes", "message"),
+    [
+        (3, [], "at least one column is needed"),
+        (3, [3, 4], "sizes must be odd"),
+        (4, [5], "sizes must be odd"),
+        (3, [-1, 5], "sizes must be odd"),
+        (7, [3, 5], "kernel size 7 is larger than the largest column, 5"),
+        (1, [3, 5], "the column of size 3 keeps no pixel of a 1x1 kernel on a frame of 5"),
+    ],
+)
+def test_columns_that_cannot_be(kernel_size, sizes, message):
+    with pytest.raises(InvalidArgument, match=message):
+        XuConv2d(1, 2, kernel_size, sizes)
+
+
+@pytest.mark.parametrize(
+    "kernels", [lambda w: [column_kernel(w, 9, 11)], lambda w: column_kernels(w, (0.67, 1.5))], ids=["STIR", "SESN"]
+)
+def test_weights_of_zero_stay_zero(kernels):
+    weight = torch.rand(2, 1, 7, 7)
+    # Of the second one the border alone, which enlarging within the frame leaves out.
+    weight[0], weight[1, :, 1:6, 1:6] = 0, 0
+    weight.requires_grad_()
+    for kernel in kernels(weight):
+        assert kernel.isfinite().all() and not kernel[0].any()
+        kernel.sum().backward(retain_graph=True)
+    assert weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_columns_of_a_pair_without_weight(way, dtype):
+    layer = XuConv2d(1, 2, 3, [3, 5, 7]).to(dtype)
+    with torch.no_grad():
+        layer.weight[0] = 0
+    assert layer(torch.rand(1, 3, 12, 12, dtype=dtype)).isfinite().all()
