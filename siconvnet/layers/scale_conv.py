@@ -38,8 +38,8 @@ class SiConv2d(nn.Module):
     Shapes of the parameters: ``weight [C', C, k, k]``, ``bias [C']``; both start uniform in +-1/sqrt(C k^2).
 
     Raises:
-        InvalidArgument: an even kernel, a number below 1, another shape or precision of the input, or one that the
-            largest kernel does not fit into.
+        InvalidArgument: an even kernel, a number below 1, a padding in pixels; another shape or precision of the input,
+            or one that the largest kernel does not fit into.
         UnknownName: another interpolation.
 
     Source: Altstidl et al. 2022 (arXiv 2211.10288), section 3.1.
@@ -61,6 +61,11 @@ class SiConv2d(nn.Module):
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise InvalidArgument(
                 f"kernel_size is {kernel_size}: it must be odd, so that rescaled kernels share a centre."
+            )
+        if not isinstance(padding, bool):
+            raise InvalidArgument(
+                f"padding is {padding!r}, not True or False: it is no number of pixels but whether to zero-pad the "
+                "input by half of each kernel."
             )
         if min(in_channels, out_channels, num_scales, stride) < 1:
             raise InvalidArgument("in_channels, out_channels, num_scales and stride must be at least 1.")
@@ -155,7 +160,7 @@ class SiConvPool2d(SiConv2d):
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """The winning scale of each channel ``[B, C']``, or of each pixel ``[B, C', H', W']`` in pixel mode."""
-        return self._pooled(x)[1].long()
+        return self._pooled(x)[1]
 
     def _pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
         check_images(x, self.in_channels, self.weight)
