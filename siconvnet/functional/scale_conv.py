@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.errors import InvalidArgument
+from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import correlation, plain, sparse
 from siconvnet.functional.correlation import Correlation, ScaleGradient
 from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
 from siconvnet.functional.energy import scale_energies
 from siconvnet.functional.geometry import Geometry
+from siconvnet.names import INTERPOLATIONS, POOL_MODES
 
 
 def scale_conv2d(
@@ -31,8 +32,14 @@ def scale_conv2d(
     padding: bool = False,
     stride: int = 1,
 ) -> Tensor:
-    """Correlate with one kernel at many scales: ``[B, C, H, W] -> [B, C', S, H', W']``. See `plain.scale_conv2d`."""
-    _check(x, weight, num_scales, padding)
+    """Correlate with one kernel at many scales: ``[B, C, H, W] -> [B, C', S, H', W']``. See `plain.scale_conv2d`.
+
+    Raises:
+        InvalidArgument: a kernel that is even or no square, no scales, a stride below 1, or an input that the largest
+            kernel does not fit into.
+        UnknownName: another interpolation.
+    """
+    _check(x, weight, num_scales, mode, padding, stride)
     if plain_requested() or x.numel() == 0:
         return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
     padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
@@ -50,20 +57,30 @@ def scale_conv_pool2d(
     padding: bool = False,
     stride: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """`plain.scale_pool` of `plain.scale_conv2d`: ``[B, C, H, W] -> [B, C', H', W']`` and the winning scales.
+    """`plain.scale_pool` of `plain.scale_conv2d`: ``[B, C, H, W] -> [B, C', H', W']`` and the winning scales, int64.
 
     Args:
         pool: "pixel", "slice" or "energy".
+
+    Raises:
+        InvalidArgument: as `scale_conv2d`.
+        UnknownName: another interpolation or pooling.
     """
-    _check(x, weight, num_scales, padding)
+    _check(x, weight, num_scales, mode, padding, stride)
+    if pool not in POOL_MODES:
+        raise UnknownName("pooling", pool, POOL_MODES)
     if plain_requested() or x.numel() == 0:
         return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
     padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
     pooled, winner = _ScaleConvPool.apply(*single_precision(padded, weight, bias), geometry, pool)
-    return pooled.to(x.dtype), winner
+    return pooled.to(x.dtype), winner.long()
 
 
-def _check(x: Tensor, weight: Tensor, num_scales: int, padding: bool) -> None:
+def _check(x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bool, stride: int) -> None:
+    if mode not in INTERPOLATIONS:
+        raise UnknownName("interpolation", mode, INTERPOLATIONS)
+    if min(num_scales, stride) < 1:
+        raise InvalidArgument(f"num_scales is {num_scales} and stride {stride}; both must be at least 1.")
     k = weight.shape[-1]
     if k % 2 == 0 or weight.shape[-2] != k:
         raise InvalidArgument(

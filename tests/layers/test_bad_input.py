@@ -150,3 +150,29 @@ def test_columns_of_a_pair_without_weight(way, dtype):
     with torch.no_grad():
         layer.weight[0] = 0
     assert layer(torch.rand(1, 3, 12, 12, dtype=dtype)).isfinite().all()
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2.0, "same"])
+@pytest.mark.parametrize("layer", [SiConv2d, SiConvPool2d])
+def test_a_padding_in_pixels(layer, padding):
+    with pytest.raises(InvalidArgument, match=rf"padding is {padding!r}, not True or False"):
+        layer(1, 2, 3, 5, padding=padding)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_scales": 0}, "num_scales is 0"),
+        ({"stride": 0}, "stride 0"),
+        ({"mode": "cubic"}, "unknown interpolation 'cubic'. Did you mean 'bicubic'"),
+        ({"pool": "mean"}, "unknown pooling 'mean'"),
+    ],
+)
+def test_arguments_of_the_functions(way, changes, message):
+    given = {"num_scales": 3, "mode": "bicubic", "pool": "pixel", **changes}
+    tensors = torch.rand(1, 1, 12, 12), torch.rand(2, 1, 3, 3), None
+    with pytest.raises(InvalidArgument, match=message):
+        functional.scale_conv_pool2d(*tensors, **given)
+    if given.pop("pool") != "mean":
+        with pytest.raises(InvalidArgument, match=message):
+            functional.scale_conv2d(*tensors, **given)
