@@ -1,8 +1,8 @@
 """Solved bases on disk, so that a sweep solves each once.
 
-A file is written under a temporary name and renamed, so that it is whole or absent, however many processes solve the
-same basis at once. A file that cannot be read is solved anew; a folder that cannot be written costs time and nothing
-else.
+A file is written under a temporary name and renamed, so that it is whole or absent, however many processes and threads
+solve the same basis at once. A file that cannot be read is solved anew; a folder that cannot be written costs time and
+nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def _read(path: Path, key: Mapping[str, object], shape: tuple[int, ...]) -> Tens
     try:
         with np.load(path, allow_pickle=False) as file:
             stored_key, basis = str(file["key"]), file["basis"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # what a damaged file raises depends on where it is damaged
         return None
     if stored_key != _text(key) or basis.shape != shape or basis.dtype != np.float64 or not np.isfinite(basis).all():
         return None
@@ -61,7 +61,7 @@ def _read(path: Path, key: Mapping[str, object], shape: tuple[int, ...]) -> Tens
 
 
 def _write(path: Path, key: Mapping[str, object], basis: Tensor) -> None:
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

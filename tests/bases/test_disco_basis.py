@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from siconvnet.bases import make_basis
-from siconvnet.bases.cache import cache_path
+from siconvnet.bases.cache import cache_path, cached
 from siconvnet.bases.common import ranks
 from siconvnet.bases.dilation import dilated_basis
 from siconvnet.bases.disco import cache_key, delta_basis, disco_b, mix, solve_delta_basis
@@ -205,6 +207,28 @@ def test_a_damaged_cache_file_is_solved_anew(damage):
         np.savez(path, **(stored | {"basis": stored["basis"] * np.nan}))
     assert torch.equal(delta_basis(*arguments), first)
     assert torch.equal(torch.from_numpy(np.load(path)["basis"]), first)
+
+
+def test_whatever_bit_of_a_cache_file_is_wrong(data_dir):
+    key, basis = {"name": "test"}, torch.arange(9, dtype=torch.float64).reshape(1, 1, 3, 3)
+    path = cache_path(key)
+    cached(key, basis.shape, lambda: basis)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for bit in (place % 8, (place + 4) % 8):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+            assert torch.equal(cached(key, basis.shape, lambda: basis), basis)
+
+
+def test_two_threads_write_two_files(data_dir, monkeypatch):
+    written = []
+    monkeypatch.setattr(np, "savez_compressed", lambda file, **arrays: written.append(file.name))
+    basis = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    with ThreadPoolExecutor(2) as pool:
+        both = threading.Barrier(2)
+        for _ in pool.map(lambda _: cached({}, basis.shape, lambda: (both.wait(), basis)[1]), range(2)):
+            pass
+    assert len(set(written)) == 2
 
 
 def test_a_folder_that_cannot_be_written_does_not_matter(data_dir):
