@@ -154,7 +154,8 @@ class LearnableScales(nn.Module):
         learn_sigma: whether the smallest scale is learned; None: it is if anything is.
 
     Attributes:
-        sigma: the smallest scale; a buffer where it is not learned.
+        sigma: the smallest scale; a buffer where it is not learned. With "direct" and "fixed" it is what the smallest
+            scale started at, and nothing follows it: `free` holds all scales.
         free: the other parameters; a buffer where nothing is learned. In a `state_dict` it is named after the
             parameterisation, ``free_isr``: the same numbers mean other scales in another.
 
@@ -177,11 +178,11 @@ class LearnableScales(nn.Module):
         super().__init__()
         self.kind = find_parameterisation(parameterisation)
         check_start(num_scales, parameterisation, sigma, isr, learn_sigma)
-        self.num_scales, self.parameterisation = num_scales, parameterisation
+        self.num_scales, self.parameterisation = int(num_scales), parameterisation
         self.freedom = find_freedom(parameterisation)
         self.learn_sigma = self.freedom.learned and learn_sigma is not False
         self._hold("sigma", torch.tensor(float(sigma)), self.learn_sigma and self.freedom.has_sigma)
-        self._hold(f"free_{parameterisation}", self.kind.start(num_scales, sigma, isr), self.freedom.learned)
+        self._hold(f"free_{parameterisation}", self.kind.start(self.num_scales, sigma, isr), self.freedom.learned)
 
     def _hold(self, name: str, value: Tensor, learned: bool) -> None:
         if learned:

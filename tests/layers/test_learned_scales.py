@@ -53,6 +53,19 @@ def test_starts_at_the_stated_range(name, count, sigma, isr):
     assert LearnableScales(count, name, sigma, isr).double().values() == pytest.approx(expected, rel=3e-7)
 
 
+@pytest.mark.parametrize("name", PARAMETERISATIONS)
+def test_a_whole_number_of_scales_may_be_a_float(name):
+    assert len(LearnableScales(3.0, name).values()) == 3
+
+
+@pytest.mark.parametrize("name", ["direct", "fixed"])
+def test_scales_that_are_the_parameters_do_not_follow_sigma(name):
+    scales = LearnableScales(3, name, sigma=1.5)
+    with torch.no_grad():
+        scales.free[0] = 1.25
+    assert scales.values()[0] == 1.25 and scales.sigma == 1.5
+
+
 @pytest.mark.parametrize(
     ("name", "learn_sigma", "expected"),
     [
