@@ -38,7 +38,7 @@ def make_basis(name: str, size: int, scales: Sequence[float], effective_size: in
     Args:
         name: one of `list_bases()`.
         size: side of the kernel in pixels, odd.
-        scales: the scales, ascending.
+        scales: the scales, ascending; any sequence of numbers, an array or a tensor too.
         effective_size: side of the ordinary kernel with as many weights.
         options: what that basis takes besides, for example `mult` and `max_order`.
 
@@ -59,4 +59,4 @@ def make_basis(name: str, size: int, scales: Sequence[float], effective_size: in
         takes = f"takes {', '.join(accepted)}" if accepted else "takes no options"
         raise InvalidArgument(f"the basis {name!r} {takes}, not {', '.join(unknown)}.")
     with torch.device("cpu"):
-        return function(size, scales, effective_size, **options)  # type: ignore[return-value]
+        return function(size, tuple(float(scale) for scale in scales), effective_size, **options)  # type: ignore[return-value]

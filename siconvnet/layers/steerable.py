@@ -52,6 +52,8 @@ class _SESConv(nn.Module):
         options: dict[str, object],
     ):
         super().__init__()
+        if not isinstance(scales, LearnableScales):
+            scales = tuple(float(scale) for scale in scales)
         num_scales = scales.num_scales if isinstance(scales, LearnableScales) else len(scales)
         if scale_size is not None and not 1 <= scale_size <= num_scales:
             raise InvalidArgument(f"the scale size must lie in 1..{num_scales}, not {scale_size}.")
@@ -72,7 +74,7 @@ class _SESConv(nn.Module):
             self.options = check_learnable(basis_type, effective_size, options)
         else:
             self.learned = None
-            self.scales = tuple(round(float(scale), 3) for scale in scales)
+            self.scales = tuple(round(scale, 3) for scale in scales)
             basis = make_basis(basis_type, kernel_size, scales, effective_size, **options)
             self.register_buffer("basis", basis.to(self.weight))
             self.supports = supports_of(basis)

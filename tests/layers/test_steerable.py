@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from siconvnet.bases import make_basis
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional import plain_math
 from siconvnet.layers.learned_scales import LearnableScales
@@ -137,6 +139,14 @@ def test_parameters_are_those_of_the_effective_size():
     layer = SESConv_Z2_H(3, 8, 15, 7, [1.0, 2.0], bias=True)
     assert sum(p.numel() for p in layer.parameters()) == 8 * (3 * 49 + 1)
     assert dict(layer.named_buffers())["basis"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_scales_are_any_sequence_of_numbers(kind):
+    expected = SESConv_Z2_H(1, 1, 9, 3, (1.0, 2.0, 3.0))
+    layer = SESConv_Z2_H(1, 1, 9, 3, kind([1.0, 2.0, 3.0]))
+    assert layer.scales == expected.scales and torch.equal(layer.basis, expected.basis)
+    assert make_basis("hermite_b", 9, kind([1.0, 1.5, 2.0]), 3).shape == (9, 3, 9, 9)
 
 
 @pytest.fixture
