@@ -134,6 +134,8 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
 def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
     """Read some images, and no more than one at a time: (64, 64) or (64, 64, 3) each.
 
+    In a file that holds its images in Fortran's order, where each is scattered over all of it, all are read.
+
     Args:
         path: the file.
         places: of the images, counted through the axes (3, 48, n, m); results are in this order.
@@ -146,6 +148,9 @@ def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint
         shape = _check_images(path, archive)
         if places and not (min(places) >= 0 and max(places) < math.prod(shape[:4])):
             raise InvalidArgument(f"places must be within 0 and {math.prod(shape[:4]) - 1}.")
+        if _array_header(path, archive, "imgs")[2]:
+            images = _read(path, archive, "imgs", shape, "u").reshape(-1, *shape[4:])
+            return [images[place] for place in places]
         size, found = math.prod(shape[4:]), {}
         with _member(path, archive, "imgs") as stream:
             start = archive.getinfo("imgs.npy").file_size - math.prod(shape)
@@ -160,7 +165,7 @@ def _as_dict(metadata: npt.NDArray) -> dict[str, str]:
 
 
 def _check_images(path: Path, archive: zipfile.ZipFile) -> tuple[int, ...]:
-    shape, dtype = _array_header(path, archive, "imgs")
+    shape, dtype, _ = _array_header(path, archive, "imgs")
     gray = (len(SPLITS), len(SCALES), *shape[2:4], CANVAS, CANVAS)
     if shape not in (gray, (*gray, 3)) or 0 in shape:
         raise DatasetError(
@@ -213,7 +218,8 @@ def _member(path: Path, archive: zipfile.ZipFile, key: str) -> Iterator[IO[bytes
         yield stream
 
 
-def _array_header(path: Path, archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype]:
+def _array_header(path: Path, archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Shape, type, and whether the array is stored in Fortran's order."""
     with _member(path, archive, key) as stream:
         version = np.lib.format.read_magic(stream)
         read = {
@@ -222,17 +228,17 @@ def _array_header(path: Path, archive: zipfile.ZipFile, key: str) -> tuple[tuple
         }.get(version)
         if read is None:
             raise DatasetError(f"{path}: {key} is stored in .npy version {version}, expected 1.0 or 2.0.")
-        shape, _, dtype = read(stream)
+        shape, fortran, dtype = read(stream)
         if dtype.hasobject:
             raise DatasetError(f"{path}: {key} holds Python objects, which are never loaded; expected an array.")
         # Compared before anything of that size is allocated.
         if archive.getinfo(f"{key}.npy").file_size - stream.tell() != math.prod(shape) * dtype.itemsize:
             raise DatasetError(f"{path}: {key} is cut short; get or build the file again.")
-    return shape, dtype
+    return shape, dtype, fortran
 
 
 def _read(path: Path, archive: zipfile.ZipFile, key: str, expected: tuple[int, ...], kinds: str) -> npt.NDArray:
-    shape, dtype = _array_header(path, archive, key)
+    shape, dtype, _ = _array_header(path, archive, key)
     if shape != expected:
         raise DatasetError(f"{path}: {key} has shape {shape}, expected {expected}.")
     if dtype.kind not in kinds:

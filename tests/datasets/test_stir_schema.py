@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from siconvnet.datasets import load_dataset
+from siconvnet.datasets.schema import read_canvases
 from siconvnet.errors import DatasetError
 
 
@@ -93,6 +94,14 @@ def test_right_content_passes(stir_file):
         assert load_dataset(path).num_channels == num_channels
     path, _ = stir_file(change=put("lbls", (0, 0, 0, 0), 1))
     load_dataset(str(path))
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_some_canvases_of_a_file_in_fortrans_order(stir_file, num_channels):
+    path, arrays = stir_file(num_channels, lambda arrays: arrays | {"imgs": np.asfortranarray(arrays["imgs"])})
+    flat = arrays["imgs"].reshape(-1, *arrays["imgs"].shape[4:])
+    places = [5, 0, 5]
+    assert all(np.array_equal(flat[at], found) for at, found in zip(places, read_canvases(path, places), strict=True))
 
 
 def test_oblong_objects_fit_along_their_longer_side(stir_file):
