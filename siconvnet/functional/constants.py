@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
@@ -27,8 +28,12 @@ def cached_constant(function: F, kept: int = 1024) -> F:
     cached = lru_cache(maxsize=kept)(make)
     _CACHES.append(cached)
 
+    signature = inspect.signature(function)
+
     @wraps(function)
-    def get(*arguments: Any) -> Any:
+    def get(*arguments: Any, **named: Any) -> Any:
+        if named:
+            arguments = signature.bind(*arguments, **named).args
         return make(*arguments) if torch._C._len_torch_dispatch_stack() else cached(*arguments)
 
     return get  # type: ignore[return-value]

@@ -82,6 +82,11 @@ def test_responses_to_a_constant_are_comparable_across_scales(mode):
     np.testing.assert_allclose(sums, 49.0)
 
 
+def test_cached_constants_take_keywords():
+    assert interpolation_matrix(kernel_size=7, size=9, mode="area") is interpolation_matrix(7, 9, "area")
+    assert interpolation_matrix(7, mode="area", size=9) is interpolation_matrix(7, 9, "area")
+
+
 def test_unknown_interpolation_suggests_the_nearest():
     with pytest.raises(UnknownName, match="bicubic"):
         interpolation_matrix(7, 9, "bicubik")
