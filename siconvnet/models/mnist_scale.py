@@ -9,6 +9,8 @@ They map images [B, 1, 28, 28], normalised as `siconvnet.datasets.mnist_scale` d
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -124,10 +126,25 @@ def create_mnist_scale_model(name: str, **options: Any) -> nn.Module:
         options: of a network whose scales are learned: `scale_parameterisation`, `learn_sigma`, `sigma`, `isr`.
 
     Raises:
-        UnknownName: no such network; the message suggests the nearest.
+        UnknownName: no such network or option; the message suggests the nearest.
         InvalidArgument: scales that cannot be.
     """
     if name not in VARIANTS:
         raise UnknownName("MNIST-Scale model", name, VARIANTS)
-    variant = VARIANTS[name]
-    return load_target(variant.target)(**{**variant.options, **options})  # type: ignore[return-value]
+    return build_variant(name, VARIANTS[name], options)
+
+
+def build_variant(name: str, variant: Variant, changes: Mapping[str, Any]) -> nn.Module:
+    """Build the network `name`, with `changes` to its options.
+
+    Raises:
+        UnknownName: it has no such option.
+    """
+    build = load_target(variant.target)
+    accepted = inspect.signature(build).parameters
+    # What a basis takes besides is checked where the basis is made.
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        for option in changes:
+            if option not in accepted:
+                raise UnknownName(f"option of {name}", option, accepted)
+    return build(**{**variant.options, **changes})  # type: ignore[return-value]

@@ -12,8 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from siconvnet.errors import UnknownName
-from siconvnet.models.mnist_scale import Variant
-from siconvnet.registry import load_target
+from siconvnet.models.mnist_scale import Variant, build_variant
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,9 +65,8 @@ def create_stl10_model(name: str, **changes: Any) -> nn.Module:
         changes: options other than the published ones, for example ``widen=1`` for a narrow network.
 
     Raises:
-        UnknownName: no such network; the message suggests the nearest.
+        UnknownName: no such network or option; the message suggests the nearest.
     """
     if name not in VARIANTS:
         raise UnknownName("STL-10 model", name, VARIANTS)
-    variant = VARIANTS[name]
-    return load_target(variant.target)(**{**variant.options, **changes})  # type: ignore[return-value]
+    return build_variant(name, VARIANTS[name], changes)

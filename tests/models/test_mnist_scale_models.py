@@ -15,7 +15,7 @@ from torch import nn
 
 from siconvnet.bases.disco import mix
 from siconvnet.bases.hermite import varying_scale
-from siconvnet.errors import UnknownName
+from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.models.mnist_scale import VARIANTS, create_mnist_scale_model, geometric, list_mnist_scale_models
 from siconvnet.models.mnist_sevf import FieldMaxPool, FieldToField, length
 from siconvnet.models.mnist_ss import harmonics
@@ -139,3 +139,16 @@ def test_harmonics_are_of_unit_norm_on_a_disc():
         norms = functions.flatten(2).norm(dim=2)
         torch.testing.assert_close(norms, torch.ones_like(norms))
         assert not functions[..., 0, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("ses_learned_28", "sigm", "unknown option of ses_learned_28 'sigm'. Did you mean 'sigma'"),
+        ("cnn_28", "sigma", "unknown option of cnn_28 'sigma'"),
+        ("ses_scalar_28", "sigma", "the basis 'hermite_b' takes mult, max_order, not sigma"),
+    ],
+)
+def test_an_option_that_a_network_lacks(name, option, message):
+    with pytest.raises(InvalidArgument, match=message):
+        create_mnist_scale_model(name, **{option: 1.0})

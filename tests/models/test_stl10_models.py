@@ -152,6 +152,8 @@ def test_delta_weight_passes_channels_on():
 def test_names():
     assert set(list_stl10_models()) == {key for key in GOLDEN.files if "." not in key}
     assert list_stl10_models("*_ses_*") == ["wrn_16_8_ses_a", "wrn_16_8_ses_b", "wrn_16_8_ses_c"]
+    with pytest.raises(UnknownName, match=r"unknown option of wrn_16_8 'wide'\. Did you mean 'widen'"):
+        create_stl10_model("wrn_16_8", wide=1)
     with pytest.raises(UnknownName, match="Did you mean 'wrn_16_8_ses_b'"):
         create_stl10_model("wrn_16_8_sesb")
     with pytest.raises(InvalidArgument, match="at least 1, not"):
