@@ -8,6 +8,7 @@ and `{split}_scls` (N,) float64. Importing this module imports NumPy and nothing
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,11 @@ def check_realization(realization: int) -> None:
     Raises:
         InvalidArgument: there is no such realization.
     """
-    if isinstance(realization, bool) or realization not in range(NUM_REALIZATIONS):
+    if (
+        isinstance(realization, bool)
+        or not isinstance(realization, Integral)
+        or realization not in range(NUM_REALIZATIONS)
+    ):
         raise InvalidArgument(f"MNIST-Scale has the realizations 0..{NUM_REALIZATIONS - 1}, not {realization}.")
 
 

@@ -43,7 +43,8 @@ class KanazawaConv2d(nn.Conv2d):
         side = min(x.shape[-2:])
         responses = side - self.kernel_size[0] + 1
         for scale in self.scales:
-            if int(side * scale) < 1 or int(responses / scale) < 1:
+            # Of the way back the reciprocal, as it is computed: 49 * (1 / 49) is less than 1.
+            if int(side * scale) < 1 or int(responses * (1 / scale)) < 1:
                 raise InvalidArgument(
                     f"an input of {tuple(x.shape[-2:])} pixels is too small to be rescaled by {scale:g} and convolved."
                 )

@@ -78,7 +78,8 @@ class SacnnConv2d(nn.Module):
     with attention ``attention.weight [M S, M S]`` and ``attention.bias [M S]``.
 
     Raises:
-        InvalidArgument: an even kernel, a number below 1, or no factors or one that is not positive.
+        InvalidArgument: an even kernel, a number below 1, or no factors or one that is not a positive
+            number.
         UnknownName: another interpolation or selection.
     """
 
@@ -101,7 +102,7 @@ class SacnnConv2d(nn.Module):
             raise InvalidArgument(f"kernel_size is {kernel_size}: it must be odd, so that all scales share a centre.")
         if min(in_channels, out_channels, num_bases) < 1:
             raise InvalidArgument("in_channels, out_channels and num_bases must be at least 1.")
-        if not factors or min(factors) <= 0:
+        if not factors or not all(0 < factor < math.inf for factor in factors):
             raise InvalidArgument(f"factors are {factors}: at least one positive number is needed.")
         self.kernel_size, self.factors, self.interp_mode = kernel_size, tuple(factors), interp_mode
         bound = 1 / math.sqrt(in_channels * kernel_size**2)

@@ -70,5 +70,7 @@ def test_refuses_a_truncated_file(arrays, tmp_path, monkeypatch):
 
 
 def test_there_are_six_realizations():
-    with pytest.raises(InvalidArgument, match=r"0\.\.5"):
-        load_mnist_scale(6)
+    for wrong in (6, -1, 1.0, True, "1"):
+        with pytest.raises(InvalidArgument, match=r"0\.\.5"):
+            load_mnist_scale(wrong)
+    assert mnist_scale_path(np.int64(5)).name == "mnist_scale_5.npz"

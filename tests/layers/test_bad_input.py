@@ -108,10 +108,18 @@ def test_an_input_of_which_a_factor_leaves_nothing(way, scale):
     assert layer(torch.rand(1, 1, 20, 20)).shape == (1, 2, 18, 18)
 
 
+def test_a_factor_whose_reciprocal_rounds_down(way):
+    layer = KanazawaConv2d(1, 2, 3, [1.0, 49.0])
+    with pytest.raises(InvalidArgument, match=r"\(51, 51\) pixels is too small to be rescaled by 49"):
+        layer(torch.rand(1, 1, 51, 51))
+
+
 @pytest.mark.parametrize("scales", [[], [0.0], [1.0, -1.0], [math.nan], [1.0, math.inf]])
 def test_factors_that_are_none(scales):
     with pytest.raises(InvalidArgument, match="at least one positive factor is needed"):
         KanazawaConv2d(1, 2, 3, scales)
+    with pytest.raises(InvalidArgument, match="at least one positive number is needed"):
+        SacnnConv2d(1, 2, 3, tuple(scales))
 
 
 @pytest.mark.parametrize(
