@@ -23,6 +23,9 @@ Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: int = 0, groups: int = 1) -> Tensor:
     """Cross-correlation with stride 1, as `torch.nn.functional.conv2d`: ``[B, C, H, W] -> [B, C', H', W']``.
 
+    Large kernels are applied in the frequency domain. Rounding errors there are relative to the largest value of the
+    whole image, not to what a kernel sees of it, and a pixel that is not finite makes all responses to its image so.
+
     Args:
         weight: ``[C', C / groups, k, k]``.
         bias: ``[C']`` or none.

@@ -15,6 +15,9 @@ class Conv2d(nn.Conv2d):
     The same parameters, initialisation and numbers as `torch.nn.Conv2d`; the backward pass is quicker where the
     gradient that arrives is sparse, as it is in front of a global maximum.
 
+    Large kernels are applied in the frequency domain. Rounding errors there are relative to the largest value of the
+    whole image, not to what a kernel sees of it, and a pixel that is not finite makes all responses to its image so.
+
     Args:
         in_channels: C.
         out_channels: C'.

@@ -26,6 +26,9 @@ class SiConv2d(nn.Module):
     correlated with all of them. Without padding the valid response of each size (bias added) is zero-padded to the
     side H' = H-k+1 of the first, so that all scales align at their centres.
 
+    Large kernels are applied in the frequency domain. Rounding errors there are relative to the largest value of the
+    whole image, not to what a kernel sees of it, and a pixel that is not finite makes all responses to its image so.
+
     Args:
         in_channels: C.
         out_channels: C'.
