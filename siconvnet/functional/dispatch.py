@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _plain: ContextVar[bool] = ContextVar("siconvnet_plain_math", default=False)
 
@@ -29,9 +30,9 @@ def plain_math() -> Iterator[None]:
 
 
 def plain_requested() -> bool:
-    """Whether to take the plain way: inside `plain_math`, and inside the transforms of `torch.func`, which see through
-    ordinary operations only."""
-    return _plain.get() or torch._C._are_functorch_transforms_active()
+    """Whether to take the plain way: inside `plain_math`, and inside the transforms of `torch.func` and the levels of
+    forward-mode differentiation, which see through ordinary operations only."""
+    return _plain.get() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -9,6 +9,7 @@ import torch
 from comparing import assert_same, dense, sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
@@ -389,6 +390,24 @@ def test_functional_transforms_take_the_plain_way(pool):
     expected = torch.autograd.grad(loss(weight.requires_grad_()), weight)[0]
     torch.testing.assert_close(torch.func.grad(loss)(weight.detach()), expected)
     assert torch.func.vmap(loss)(torch.stack([weight.detach()] * 2)).shape == (2,)
+
+
+@ALL_POOLS
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_forward_mode_takes_the_plain_way(pool):
+    x, weight, bias = tensors(1, 2, 3, 12, 12, torch.float64)
+    direction = torch.randn_like(weight)
+
+    def pooled(weight):
+        out = scale_conv(4, "bicubic", pool)(x, weight, bias)
+        out = functional.conv2d((out[0] if pool else out[:, :, 0]).relu(), weight.transpose(0, 1))
+        return out.flatten(1).amax(1)
+
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(pooled(forward_ad.make_dual(weight, direction)))
+    _, expected = torch.func.jvp(pooled, (weight,), (direction,))
+    torch.testing.assert_close(found.tangent, expected)
+    assert not functional.plain_requested()
 
 
 @ALL_POOLS
