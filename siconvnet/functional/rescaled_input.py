@@ -22,15 +22,18 @@ from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
 
 
-def rescale_in_frame(x: Tensor, scale: float) -> Tensor:
+def rescale_in_frame(x: Tensor, scale: float, mode: str = "bilinear") -> Tensor:
     """Resize the content by `scale` and keep the frame: ``[B, C, H, W] -> [B, C, H, W]``.
 
-    Bilinear with aligned corners; what grows beyond the frame is cropped, what shrinks is surrounded by zeros. Of an
-    odd difference the left and top side take the smaller part.
+    What grows beyond the frame is cropped, what shrinks is surrounded by zeros. Of an odd difference the left and top
+    side take the smaller part.
+
+    Args:
+        mode: "bilinear" (corners aligned) or "nearest".
     """
     if scale == 1:
         return x
-    resized = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=True)
+    resized = F.interpolate(x, scale_factor=scale, mode=mode, align_corners=None if mode == "nearest" else True)
     (height, width), (h, w) = x.shape[2:], resized.shape[2:]
     left, top = (width - w) // 2, (height - h) // 2
     return F.pad(resized, (left, width - w - left, top, height - h - top))

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from siconvnet.functional.rescaled_input import rescale_in_frame
 from siconvnet.functional.steerable import conv_h_h, conv_z2_h, supports_of
-from siconvnet.models.mnist_kanazawa import SCALES, rescale_in_place
+from siconvnet.models.mnist_kanazawa import SCALES
 from siconvnet.models.mnist_plan import MnistScaleNet, last_pool
 from siconvnet.models.mnist_scale import CHANNELS, EFFECTIVE_SIZE
 
@@ -26,7 +27,7 @@ def column_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
     norm = framed.abs().sum((2, 3), keepdim=True)
     kernels = []
     for scale in scales:
-        kernel = rescale_in_place(framed, scale, "nearest" if scale > 1 else "bilinear")
+        kernel = rescale_in_frame(framed, scale, "nearest" if scale > 1 else "bilinear")
         left = kernel.abs().sum((2, 3), keepdim=True)
         # A pair of channels without any weight left has no norm to divide by, and stays zero.
         kernels.append(kernel * norm / left.masked_fill(left == 0, 1))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from siconvnet import functional
-from siconvnet.models.mnist_kanazawa import rescale_in_place
+from siconvnet.functional.rescaled_input import rescale_in_frame
 from siconvnet.models.stl_wrn import Parts, WideResNet, channel_counts, conv1x1, he_by_outputs, mean_of_pixels
 
 SCALES = (0.5, 1.0, 2.0)
@@ -21,12 +21,12 @@ class KanazawaConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        responses = [rescale_in_place(self._at(x, scale), 1 / scale, "bilinear") for scale in SCALES]
+        responses = [rescale_in_frame(self._at(x, scale), 1 / scale) for scale in SCALES]
         return torch.stack(responses).max(dim=0).values
 
     def _at(self, x: Tensor, scale: float) -> Tensor:
         """The responses at one size; around an image that was shrunk they are zero, and not computed."""
-        framed = rescale_in_place(x, scale, "bilinear")
+        framed = rescale_in_frame(x, scale)
         if scale >= 1 or functional.plain_requested():
             return super().forward(framed)
         step = self.stride[0]
