@@ -69,7 +69,8 @@ class _SESConv(nn.Module):
                     f"the ceiling of the kernel size must be odd and at least the effective size {effective_size}, "
                     f"not {kernel_size}."
                 )
-            check_largest(scales.values()[-1], kernel_size)
+            if not scales.free.is_meta:
+                check_largest(scales.values()[-1], kernel_size)
             self.learned = scales
             self.options = check_learnable(basis_type, effective_size, options)
         else:

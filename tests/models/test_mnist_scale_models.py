@@ -51,7 +51,7 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(99).standard_normal((3, 1, 28, 28))).float()
 
 
-WITH_CONSTANTS = pytest.mark.parametrize("name", ["xu_28", "ss_28", "dss_scalar_28", "ses_scalar_28"])
+WITH_CONSTANTS = pytest.mark.parametrize("name", ["xu_28", "ss_28", "dss_scalar_28", "ses_scalar_28", "ses_learned_28"])
 
 
 @WITH_CONSTANTS
