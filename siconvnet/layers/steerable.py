@@ -253,11 +253,13 @@ class SESConv_H_H_1x1(nn.Module):
         stride: step in pixels.
 
     Raises:
-        InvalidArgument: another shape or precision of the input.
+        InvalidArgument: a number below 1; another shape or precision of the input.
     """
 
     def __init__(self, in_channels: int, out_channels: int, scale_size: int = 1, stride: int = 1):
         super().__init__()
+        if min(in_channels, out_channels, scale_size, stride) < 1:
+            raise InvalidArgument("in_channels, out_channels, scale_size and stride must be at least 1.")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.scale_size, self.stride = scale_size, stride
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, scale_size, 1, 1))
@@ -274,14 +276,24 @@ class SESConv_H_H_1x1(nn.Module):
 
 
 class SESMaxProjection(nn.Module):
-    """Maximum over the scales: (S x Z2) -> Z2, [B, C, S, H, W] -> [B, C, H, W]."""
+    """Maximum over the scales: (S x Z2) -> Z2, [B, C, S, H, W] -> [B, C, H, W].
+
+    Raises:
+        InvalidArgument: another shape of the input.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.max(dim=2).values
+        return _over_scales(x).values
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """Which scale wins, for each channel and pixel; the smaller one of equals.
 
         [B, C, S, H, W] -> [B, C, H, W], int64.
         """
-        return x.max(dim=2).indices
+        return _over_scales(x).indices
+
+
+def _over_scales(x: Tensor) -> torch.return_types.max:
+    if x.ndim != 5:
+        raise InvalidArgument(f"expected an input [B, C, S, H, W], got {list(x.shape)}.")
+    return x.max(dim=2)

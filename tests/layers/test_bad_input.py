@@ -20,6 +20,7 @@ from siconvnet.layers import (
     SESConv_H_H,
     SESConv_H_H_1x1,
     SESConv_Z2_H,
+    SESMaxProjection,
     SiConv2d,
     SiConvPool2d,
     XuConv2d,
@@ -184,3 +185,13 @@ def test_arguments_of_the_functions(way, changes, message):
     if given.pop("pool") != "mean":
         with pytest.raises(InvalidArgument, match=message):
             functional.scale_conv2d(*tensors, **given)
+
+
+def test_a_projection_refuses_what_has_no_scales():
+    with pytest.raises(InvalidArgument, match=r"expected an input \[B, C, S, H, W\], got \[2, 3, 8, 8\]"):
+        SESMaxProjection()(torch.zeros(2, 3, 8, 8))
+
+
+def test_a_pointwise_convolution_spans_at_least_one_scale():
+    with pytest.raises(InvalidArgument, match="scale_size and stride must be at least 1"):
+        SESConv_H_H_1x1(2, 3, scale_size=0)
