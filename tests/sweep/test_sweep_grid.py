@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark import ranges, sweep
+from benchmark.cli import main
 from benchmark.protocol import PAPER
 from benchmark.selection import learning_rates
 from benchmark.states import RunState
@@ -228,6 +231,18 @@ def test_suite_smoke_is_every_model_once() -> None:
     specs = [spec for grid in load_suite("smoke").grids for spec in expand(grid)]
     assert [spec.model for spec in specs] == siconvnet.list_models()
     assert {"paper", "smoke"} <= set(list_suites())
+
+
+@pytest.mark.parametrize("name", list_suites())
+def test_commands_in_a_suites_description_work(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "none.db"))
+    told = load_suite(name).description
+    for line in re.findall("`benchmark ([^`]*)`", told):
+        assert main([*shlex.split(line), "--dry-run"]) == 0, capsys.readouterr().err
+    # An option without its command cannot be tried, neither here nor by a reader.
+    assert "--" not in re.sub("`[^`]*`", "", told)
 
 
 # --- what a person writes --------------------------------------------------------------------------------------------
