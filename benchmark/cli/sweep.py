@@ -162,7 +162,7 @@ def sweep(
         find_device(device)
     settings = Settings(place.root, device, threads or 0, checkpoint_every)
     if executor == "processes":
-        options |= {"gpus": gpus, "workers": workers or _workers(gpus)}
+        options |= {"gpus": gpus, "workers": workers or _workers(gpus, device)}
     options = {name: value for name, value in options.items() if name in EXECUTORS[executor][1]}
     _go(console, title, grids, uri, place, executor, settings, options, retry_failed=retry_failed)
 
@@ -238,10 +238,11 @@ def _gpu_files() -> list[str]:
     return ["/dev/nvidiactl", "/dev/kfd", "/dev/dxg"]
 
 
-def _workers(gpus: int) -> int:
+def _workers(gpus: int, device: str) -> int:
     from benchmark.executors import default_workers
 
-    return default_workers(gpus)
+    # Whoever names one GPU has one; a process for each processor would crowd it.
+    return default_workers(1 if device.startswith("cuda:") else gpus)
 
 
 def _show(console: Console, title: str, grids: tuple[Grid, ...], uri: str) -> None:

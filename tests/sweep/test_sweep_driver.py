@@ -348,6 +348,21 @@ def test_wrong_usage_is_one_line_before_anything_starts(
     assert not bench.place.root.exists()
 
 
+@pytest.mark.parametrize(("device", "workers"), [("cuda:1", 1), ("cpu", 5)])
+def test_a_gpu_that_was_named_gets_one_worker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, device: str, workers: int
+) -> None:
+    from benchmark.cli import main
+
+    asked = {}
+    monkeypatch.setattr("benchmark.environment.find_device", lambda name: name)
+    monkeypatch.setattr("benchmark.executors.processes.cpu_count", lambda: 5)
+    monkeypatch.setattr("benchmark.executors._MEMORY", 1)
+    monkeypatch.setattr("benchmark.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0)
+    assert main([*bench.line(), "--device", device]) == 1
+    assert asked == {"workers": workers, "gpus": 0}
+
+
 def test_status_without_a_sweep_says_what_to_do(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     from benchmark.cli import main
 
