@@ -20,44 +20,84 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+#: What runs are alike in that take equally long: model, dataset, and how many epochs they may have.
+Kind = tuple[str, str, int]
+
+
 class Estimate:
-    """Seconds that runs take, from those that are done: of the same model and dataset, of the model, of all."""
+    """Seconds that runs take, from those that are done: of the same model and dataset, of the model, of all.
+
+    What an epoch took is asked of runs of any length, how many epochs there were only of those that might have as
+    many; as long as there is none of these, all that there may be are counted.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
+        self._pace, self._epochs = _Means(), _Means()
 
-    def add(self, model: str, dataset: str, seconds: float | None) -> None:
-        if seconds is not None:
-            for key in ((model, dataset), (model,), ()):
-                total, count = self._sums.get(key, (0.0, 0))
-                self._sums[key] = (total + seconds, count + 1)
+    def add(self, kind: Kind, epochs: float | None, seconds: float | None) -> None:
+        if epochs and seconds is not None:
+            model, dataset, most = kind
+            self._pace.add(((model, dataset), (model,), ()), seconds, epochs)
+            self._epochs.add(((model, dataset, most), (model, most), (most,)), epochs, 1)
 
-    def of(self, model: str, dataset: str) -> float | None:
+    def of(self, kind: Kind) -> float | None:
         """None as long as nothing is known of any run."""
-        for key in ((model, dataset), (model,), ()):
-            if key in self._sums:
-                total, count = self._sums[key]
-                return total / count
-        return None
+        model, dataset, most = kind
+        pace = self._pace.of(((model, dataset), (model,), ()))
+        epochs = self._epochs.of(((model, dataset, most), (model, most), (most,)))
+        return None if pace is None else pace * (most if epochs is None else epochs)
 
-    def left(self, missing: Mapping[tuple[str, str], int], slots: int) -> float | None:
-        """Seconds for so many runs a (model, dataset), `slots` at a time; None if nothing is known yet."""
+    def left(self, missing: Mapping[Kind, int], slots: int) -> float | None:
+        """Seconds for so many runs a kind, `slots` at a time; None if nothing is known yet."""
         total = 0.0
-        for (model, dataset), count in missing.items():
-            each = self.of(model, dataset)
+        for kind, count in missing.items():
+            each = self.of(kind)
             if each is None:
                 return None
             total += count * each
         return total / max(1, slots)
 
 
-def count(plan: Plan, state: str = sweep.MISSING) -> Counter[tuple[str, str]]:
-    """Runs of a plan a (model, dataset), those that wait for a rate among the missing."""
-    found = Counter((spec.model, spec.dataset_key) for spec in plan.of(state))
-    if state == sweep.MISSING:
-        for cell, runs in plan.waiting.items():
-            found[cell.model, cell.dataset] += runs
+class _Means:
+    """Weighted means under several keys at once, from the narrowest to the widest."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[object, ...], tuple[float, float]] = {}
+
+    def add(self, keys: Sequence[tuple[object, ...]], value: float, weight: float) -> None:
+        for key in keys:
+            total, weights = self._sums.get(key, (0.0, 0.0))
+            self._sums[key] = (total + value, weights + weight)
+
+    def of(self, keys: Sequence[tuple[object, ...]]) -> float | None:
+        """Of the first key of which anything is known."""
+        known = (self._sums[key] for key in keys if key in self._sums)
+        return next((total / weights for total, weights in known), None)
+
+
+def estimate(states: Sequence[RunState]) -> Estimate:
+    """From the runs of a store that are finished."""
+    found = Estimate()
+    for run in states:
+        # Runs of an earlier version may not say how long they were.
+        if run.status == "FINISHED" and run.max_epochs:
+            found.add((run.model, run.dataset, int(run.max_epochs)), run.epochs, run.run_time)
     return found
+
+
+def count(plan: Plan, state: str = sweep.MISSING) -> Counter[Kind]:
+    """Runs of a plan a kind, those that wait for a rate among the missing."""
+    found = Counter(kind(spec) for spec in plan.of(state))
+    if state == sweep.MISSING:
+        # Of a cell that waits for its rate, the runs that it is chosen by are in the plan.
+        alike = {(spec.model, spec.dataset): kind(spec) for spec in plan.specs.values()}
+        for cell, runs in plan.waiting.items():
+            found[alike[cell.model, cell.dataset]] += runs
+    return found
+
+
+def kind(spec: RunSpec) -> Kind:
+    return spec.model, spec.dataset_key, spec.max_epochs
 
 
 class Board:
@@ -73,13 +113,10 @@ class Board:
         self.done = self.failed = self.total = 0
         self.slots = 1
         self._missing: set[str] = set()
-        self._left: Counter[tuple[str, str]] = Counter()
+        self._left: Counter[Kind] = Counter()
 
     def start(self, plan: Plan, states: Sequence[RunState], slots: int) -> None:
-        self.slots = slots
-        for state in states:
-            if state.status == "FINISHED":
-                self.estimate.add(state.model, state.dataset, state.run_time)
+        self.slots, self.estimate = slots, estimate(states)
         self.planned(plan)
         for skip in plan.skipped:
             self.say(f"skipped: {skip}")
@@ -108,12 +145,12 @@ class Board:
         spec = outcome.spec
         if spec.hash in self._missing:
             self._missing.remove(spec.hash)
-            self._left[spec.model, spec.dataset_key] -= 1
+            self._left[kind(spec)] -= 1
         else:
             self.failed -= 1  # it had failed before
         if outcome.kind == FINISHED:
             self.done += 1
-            self.estimate.add(spec.model, spec.dataset_key, outcome.metrics.get("run_time"))
+            self.estimate.add(kind(spec), outcome.metrics.get("epochs"), outcome.metrics.get("run_time"))
             took = duration(outcome.metrics.get("run_time", 0.0))
             told = f"test accuracy {outcome.metrics.get('test_acc', float('nan')):.2f} % in {took}"
         else:

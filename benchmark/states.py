@@ -17,8 +17,8 @@ from benchmark.studies import STUDIES
 from benchmark.tracking import TrackingError, resolve_uri, shown
 
 _TAGS = ("spec_hash", "record_id", "host", "reason", "last_lines", "pid")
-_PARAMS = ("model", "data", "evaluation", "lr", "seed")
-_METRICS = ("best_acc", "run_time")
+_PARAMS = ("model", "data", "evaluation", "lr", "seed", "max_epochs")
+_METRICS = ("best_acc", "epochs", "run_time")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class RunState:
         status: of MLflow: FINISHED, FAILED, KILLED or RUNNING.
         start, end: seconds since 1970; `end` is None while it runs.
         best_acc: best validation accuracy in percent, of a finished run.
+        epochs: how many it had, of a finished run.
         run_time: seconds, of a finished run.
         reason, last_lines: of a failed run, why it failed and the last lines it wrote.
     """
@@ -48,7 +49,9 @@ class RunState:
     evaluation: str = ""
     lr: str = ""
     seed: str = ""
+    max_epochs: str = ""
     best_acc: float | None = None
+    epochs: float | None = None
     run_time: float | None = None
 
     @property

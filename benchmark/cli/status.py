@@ -92,17 +92,13 @@ def _mend(uri: str, place: Workplace) -> None:
 
 
 def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
-    from benchmark.board import Estimate, count
+    from benchmark.board import count, estimate
     from benchmark.progress import duration
 
-    estimate = Estimate()
-    for run in runs:
-        if run.status == "FINISHED":
-            estimate.add(run.model, run.dataset, run.run_time)
     missing = count(plan)
     if not missing.total():
         return
-    left = estimate.left(missing, slots)
+    left = estimate(runs).left(missing, slots)
     known = "unknown, nothing has finished yet" if left is None else f"{duration(left)} with {slots} at once"
     click.echo(f"time left: {known}")
     click.echo("missing:")

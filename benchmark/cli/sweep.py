@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -272,5 +273,7 @@ def by_model(plan: Plan) -> list[str]:
     """What is left, one line a (model, dataset)."""
     from benchmark.board import count
 
-    missing = count(plan)
-    return [f"  {runs:6d}  {model} on {dataset}" for (model, dataset), runs in missing.items() if runs]
+    missing: Counter[tuple[str, str]] = Counter()
+    for (model, dataset, _), runs in count(plan).items():
+        missing[model, dataset] += runs
+    return [f"  {runs:6d}  {model} on {dataset}" for (model, dataset), runs in missing.items()]
