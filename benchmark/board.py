@@ -202,8 +202,9 @@ class LiveBoard(Board):
             transient=True,
         )
         self._lines: dict[str, object] = {}
-        self._all = self._bars.add_task("[bold]sweep[/]", total=1, told="")
+        self._all = self._bars.add_task("[bold]sweep[/]", told="")
         super().start(plan, states, slots)
+        self.tick()
         self._bars.start()
 
     def began(self, spec: RunSpec) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmark.board import Board, count, estimate, kind
+from benchmark.board import Board, LiveBoard, count, estimate, kind
 from benchmark.cli.sweep import by_model
 from benchmark.executors.base import FINISHED, Outcome
 from benchmark.spec import RunSpec
@@ -67,3 +67,11 @@ def test_runs_of_a_sweep_make_its_outlook(waiting: dict[str, str]) -> None:
     spec = next(iter(made.specs.values()))
     board.ended(Outcome(spec, FINISHED, metrics={"epochs": 20, "run_time": 10.0, "test_acc": 50.0}))
     assert board.outlook() == "30 s left"
+
+
+def test_bar_of_a_sweep_has_its_total_from_the_start(waiting: dict[str, str]) -> None:
+    board = LiveBoard(Console(file=io.StringIO(), force_terminal=True))
+    board.start(plan([make_grid(waiting)], []), [], 1)
+    bar = board._bars.tasks[0]
+    board.stop()
+    assert (bar.completed, bar.total) == (0, 7)
