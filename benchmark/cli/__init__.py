@@ -49,6 +49,8 @@ SECTIONS = {
         "speed": "benchmark.cli.speed:speed",
     },
 }
+#: What click raises where a group is named without a command; before 8.2 it shows the help and raises nothing.
+_ASKED_NOTHING: tuple[type[click.UsageError], ...] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 COMMANDS = {name: target for section in SECTIONS.values() for name, target in section.items()}
 
 
@@ -112,6 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
+    except _ASKED_NOTHING as error:
+        error.show()
+        return error.exit_code
     except Exception as error:
         if debug:
             raise

@@ -188,6 +188,14 @@ def test_wrong_commands(line: list[str], message: str, capsys: Capture) -> None:
     assert message in err
 
 
+@pytest.mark.parametrize("line", [[], ["data"]])
+def test_group_alone_is_its_help_as_it_is(line: list[str], capsys: Capture) -> None:
+    _, asked, _ = run(capsys, *line, "--help")
+    code, out, err = run(capsys, *line)
+    # Click before 8.2 takes it for a question, later ones for a mistake.
+    assert (code, out, err) in ((2, "", asked), (0, asked, ""))
+
+
 def few_arrays(path: Path) -> dict[str, np.ndarray]:
     with np.load(path) as file:
         return {key: file[key] for key in file.files}
