@@ -73,9 +73,9 @@ def build(
 
     NAME is a built-in dataset: emoji, mnist or signs; trafficsign or aerial, from the raw archives in --source;
     mnist_digits or signs_source, of which two of these are made; mnist-scale (six files, one a realization); or
-    mnist-range, all digits for it. Or it
-    is the dataset of an installed package. Or it is a name of your choice, and --images or --torchvision says of what;
-    the dataset is then known by that name.
+    mnist-range, all digits for it. Or it is the dataset of an installed package. Or it is a name of your choice, and
+    --images or --torchvision says of what; the dataset is then known by that name.
+
     The file appears when it is complete, or not at all; interrupted, the same command goes on where it was.
 
     \b
