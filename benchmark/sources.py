@@ -45,7 +45,7 @@ def load_runs(source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
     if source == MLFLOW:
         from benchmark.tracking import Store
 
-        return Store(tracking_uri).runs()
+        return Store(tracking_uri, create=False).runs()
     from benchmark.frames import read_runs
 
     return read_runs(source)
@@ -60,7 +60,7 @@ def load_study_runs(study: Study, source: str, *, tracking_uri: str | None = Non
     if source == MLFLOW:
         from benchmark.tracking import Store
 
-        return Store(tracking_uri).study_runs(study)
+        return Store(tracking_uri, create=False).study_runs(study)
     return study_runs.read_export(study, source)
 
 
@@ -72,7 +72,7 @@ def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = N
         from benchmark.evaluated import read_scales
         from benchmark.tracking import Store
 
-        return read_scales(Store(tracking_uri), runs)
+        return read_scales(Store(tracking_uri, create=False), runs)
     return None
 
 
@@ -93,7 +93,8 @@ def _from_mlflow(tracking_uri: str | None) -> Tables:
     from benchmark.evaluated import read_equivariance, read_indices, read_scales
     from benchmark.tracking import Store
 
-    store = Store(tracking_uri)
+    # Some figures are drawn before there is any run, so that one's own store may be new.
+    store = Store(tracking_uri, create=not tracking_uri)
     runs = store.runs()
     learned = scale_runs.read(store)
     chosen = selected(runs)

@@ -61,7 +61,7 @@ def evaluate(
             raise UnknownName("part", part, PARTS)
     wanted = parts or PARTS
     where = str(find_device(device))
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, create=False)
     study = options.asked_study(datasets)
     if study is not STIR:
         options.refuse_foreign(study, {"evaluation": evaluations})

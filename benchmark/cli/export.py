@@ -77,7 +77,7 @@ def _stir(
     from benchmark.evaluated import accuracy_by_scale
     from benchmark.tracking import Store
 
-    return frames.scales_to_wide(accuracy_by_scale(Store(tracking_uri), runs))
+    return frames.scales_to_wide(accuracy_by_scale(Store(tracking_uri, create=False), runs))
 
 
 def _other(
@@ -105,7 +105,7 @@ def _other(
     from benchmark.evaluated import errors_by_size
     from benchmark.tracking import Store
 
-    found = errors_by_size(Store(tracking_uri), study, runs)
+    found = errors_by_size(Store(tracking_uri, create=False), study, runs)
     if found.empty:
         raise options.NoRuns(f"no run was evaluated; type: benchmark evaluate -d {study.name}")
     return found

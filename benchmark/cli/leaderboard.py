@@ -146,7 +146,7 @@ def _reasons(source: str, tracking_uri: str | None, grid: list[Cell]) -> dict[Ce
     from benchmark.evaluated import failures
     from benchmark.tracking import Store
 
-    return failures(Store(tracking_uri))
+    return failures(Store(tracking_uri, create=False))
 
 
 def _failed(tracking_uri: str | None) -> dict[tuple[Cell, float], int]:

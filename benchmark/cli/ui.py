@@ -15,7 +15,7 @@ def ui(tracking_uri: str | None, port: int | None) -> None:
     """Open the MLflow pages on your runs, for this machine only, until Ctrl-C."""
     from benchmark.tracking import Store, serve, shown
 
-    store = Store(tracking_uri)
+    store = Store(tracking_uri, create=False)
     if store.uri.startswith("http"):
         click.echo(f"this store has pages of its own: {shown(store.uri)}")
         return

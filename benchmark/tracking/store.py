@@ -41,13 +41,19 @@ class Store:
 
     Args:
         uri: see `resolve_uri`.
+        create: whether it is made; who only reads must not make one where a path is mistyped.
 
     Raises:
         TrackingError: it cannot be reached, made or written.
     """
 
-    def __init__(self, uri: str | None = None):
+    def __init__(self, uri: str | None = None, *, create: bool = True):
         self.uri = resolve_uri(uri)
+        file = sqlite_file(self.uri)
+        if not create and file and not file.exists():
+            raise TrackingError(
+                f"there is no store at {shown(self.uri)}; check the path, or train with benchmark run, which makes one."
+            )
         self._experiments: dict[str, str] = {}
         quieten()
         try:
@@ -56,8 +62,8 @@ class Store:
             raise TrackingError(
                 "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
             ) from error
-        with answering(self.uri), alone(sqlite_file(self.uri)):
-            probe(sqlite_file(self.uri))
+        with answering(self.uri), alone(file):
+            probe(file)
             self.client = cast("MlflowClient", Client(MlflowClient(tracking_uri=self.uri), self.uri))
             # The first question makes the tables of a new store, which must happen once, by one process.
             self.client.search_experiments(max_results=1)

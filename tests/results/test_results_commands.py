@@ -197,6 +197,16 @@ def test_a_store_without_runs_says_what_to_type(own, tmp_path, capsys):
     assert "error: timing: no" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["evaluate", "leaderboard", "compare", "export", "plot timing", "ui"])
+@pytest.mark.parametrize("dataset", ["emoji", "mnist-scale"])
+def test_reading_makes_no_store(command, dataset, tmp_path, capsys):
+    named = [] if command.startswith(("plot", "ui")) else ["--dataset", dataset]
+    place = tmp_path / "nodir" / "typo.db"
+    assert main([*command.split(), *named, "--tracking-uri", str(place)]) == 1
+    assert f"error: there is no store at {place}; check the path" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unwritable_folder_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     out = str(tmp_path / "file")
