@@ -7,16 +7,17 @@ image, scales in ascending order).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.files import write_npz
+from benchmark.files import write_npz, write_text
 from benchmark.frames import SCALES
 from benchmark.studies import scale_fields
+from siconvnet.errors import SiconvnetError
 from siconvnet.metrics import NotMeasurable
 from siconvnet.models import model_info
 
@@ -29,7 +30,7 @@ Loader = Callable[[Mapping[str, Any]], "nn.Module"]
 
 
 def write_files(
-    runs: Iterable[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
     load: Loader,
     dataset: StirDataset,
     name: str,
@@ -40,43 +41,63 @@ def write_files(
     index_correlation: bool = False,
     published_input_range: bool = False,
     report: Callable[[str], None] = print,
+    complain: Callable[[str], None] = print,
 ) -> None:
     """Measure `runs` and write the files under `out`.
+
+    The table of accuracies is written anew after each run, so that what ends this early costs one run and no more.
 
     Args:
         runs: rows of the run frame, all of one dataset.
         load: gives the trained model of a row.
         name: of the dataset, for the file's name.
         report: told of each file written, and why one is not.
+        complain: told of a run that could not be evaluated.
+
+    Raises:
+        SiconvnetError: there were such runs; the others are written.
     """
+    path, rows, failed = out / f"generalization_{name}.csv", [], 0
+    for run in runs:
+        who, folder = f"{run['model']} {run['run_id']}", out / "eval" / run["run_id"]
+        try:
+            model, info = load(run), model_info(scale_fields.of_variant(run["model"])[0])
+            if equivariance:
+                measure = partial(_errors, model, dataset, info.stages, published_input_range)
+                _keep(folder / "errors.npz", measure, who, report)
+            if index_correlation:
+                _keep(folder / "indices.npz", partial(_indices, model, dataset, info.scale_pools), who, report)
+            if generalization:
+                rows.append([run["model"], name, int(run["evaluation"]), *_fractions(model, dataset)])
+        except SiconvnetError as error:
+            failed += 1
+            complain(f"{who}: failed: {error}")
+            continue
+        if rows:
+            _write_table(path, rows)
+    if rows:
+        report(str(path))
+    if failed:
+        raise SiconvnetError(f"{failed} of {len(runs)} runs could not be evaluated.")
+
+
+def _keep(path: Path, measure: Callable[[], dict[str, np.ndarray]], who: str, report: Callable[[str], None]) -> None:
+    """Write arrays, or say why there are none."""
+    try:
+        arrays = measure()
+    except NotMeasurable as reason:
+        report(f"{who}: no {path.name}: {reason}")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_npz(path, arrays)
+    report(str(path))
+
+
+def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
     import pandas as pd
 
-    rows = []
-    for run in runs:
-        model, info = load(run), model_info(scale_fields.of_variant(run["model"])[0])
-        folder = out / "eval" / run["run_id"]
-        if generalization:
-            rows.append([run["model"], name, int(run["evaluation"]), *_fractions(model, dataset)])
-        jobs: dict[str, Callable[[], dict[str, np.ndarray]]] = {}
-        if equivariance:
-            jobs["errors.npz"] = partial(_errors, model, dataset, info.stages, published_input_range)
-        if index_correlation:
-            jobs["indices.npz"] = partial(_indices, model, dataset, info.scale_pools)
-        for file, measure in jobs.items():
-            try:
-                arrays = measure()
-            except NotMeasurable as reason:
-                report(f"{run['model']} {run['run_id']}: no {file}: {reason}")
-                continue
-            folder.mkdir(parents=True, exist_ok=True)
-            write_npz(folder / file, arrays)
-            report(str(folder / file))
-    if generalization:
-        columns = ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)]
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / f"generalization_{name}.csv"
-        pd.DataFrame(rows, columns=columns).to_csv(path)
-        report(str(path))
+    columns = ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)]
+    write_text(path, pd.DataFrame(rows, columns=columns).to_csv(lineterminator="\n"))
 
 
 def _fractions(model: nn.Module, dataset: StirDataset) -> list[float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
-from benchmark.cli import explain, options
+from benchmark.cli import options, run_command
 
 
 @click.command()
@@ -43,7 +44,7 @@ def main(
     if models and not runs:
         raise click.UsageError("--models needs --runs, which says what the folders hold.")
     dataset = load_dataset(data)
-    store = None if models else Store(tracking_uri)
+    store = None if models else Store(tracking_uri, create=False)
     table = read_runs(runs) if runs else store.runs() if store else None
     chosen = options.chosen(table, (), (data,), ())
     write_files(
@@ -57,13 +58,9 @@ def main(
         index_correlation=index_correlation,
         published_input_range=published_input_range,
         report=click.echo,
+        complain=partial(click.echo, err=True),
     )
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except Exception as error:
-        code, line = explain(error)
-        click.echo(f"error: {line}", err=True)
-        sys.exit(code)
+    sys.exit(run_command(main, "eval.py"))

@@ -98,13 +98,18 @@ def cli(debug: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code. Entry point of the console script and of `scripts/`."""
+    """Run one command line; its exit code. Entry point of the console script."""
+    return run_command(cli, "benchmark", argv)
+
+
+def run_command(command: click.Command, name: str, argv: Sequence[str] | None = None) -> int:
+    """Run one command line of any command as `main` does, for those in `scripts/`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     _import_from_here()
     try:
         with _plugin_warnings_in_one_line():
-            code = cli.main([a for a in arguments if a != "--debug"], prog_name="benchmark", standalone_mode=False)
+            code = command.main([a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark.cli import run_command
 from benchmark.frames import to_export
+from benchmark.spec import RunSpec
 from benchmark.tracking import Store
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "eval.py"
@@ -68,6 +71,48 @@ def test_runs_and_weights_can_come_from_a_table_and_a_folder(database, icons, tm
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("generalization_*.csv")
     assert len(pd.read_csv(path)) == 3
+
+
+NETWORK = """
+from torch import nn
+
+
+class MyNet(nn.Sequential):
+    def __init__(self, *, num_channels, num_classes, kernel_size=7, interpolation="bicubic"):
+        super().__init__(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * num_channels, num_classes))
+"""
+
+
+def test_broken_run_is_told_and_the_others_are_written(own, icons, finish, tmp_path):
+    store = Store(own)
+    _, bad = (finish(store, RunSpec("standard", str(icons), 2, seed=seed)) for seed in (1, 2))
+    next(Path(own).parent.glob(f"artifacts/{bad}/artifacts/model.safetensors")).write_bytes(b"torn")
+    done = run_script("--data", icons, "--generalization", "--out", tmp_path / "out", "--tracking-uri", own)
+    assert done.returncode == 1
+    assert f"standard {bad}: failed: the weights of run {bad} are not of this standard" in done.stderr
+    assert done.stderr.endswith("error: 1 of 2 runs could not be evaluated.\n")
+    (path,) = (tmp_path / "out").iterdir()
+    assert len(pd.read_csv(path)) == 1
+
+
+def test_model_of_a_module_in_this_folder(own, icons, finish, tmp_path, monkeypatch):
+    (tmp_path / "my_net.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    finish(Store(own), RunSpec("my_net:MyNet", str(icons), 2))
+    monkeypatch.chdir(tmp_path)
+    done = run_script("--data", icons, "--generalization", "--tracking-uri", own)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("generalization_*.csv")
+    assert pd.read_csv(path)["model"].tolist() == ["my_net:MyNet"]
+
+
+def test_interrupt_is_no_defect(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("siconvnet.datasets.load_dataset", interrupt)
+    assert run_command(runpy.run_path(str(SCRIPT))["main"], "eval.py", ["--data", "emoji", "--generalization"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
 
 
 @pytest.mark.parametrize(
