@@ -38,14 +38,18 @@ class Watch(Observer):
         self.patience: int | None = None
         self.best: Epoch | None = None
         self._begin = 0.0
+        self._before: int | None = 0
 
     def started(self, started: Started) -> None:
         self.max_epochs, self.patience = started.spec.max_epochs, started.spec.patience
+        self._before = None
         self._begin = time.perf_counter()
 
     def left(self, epoch: Epoch) -> str:
         """How long the run still takes: at least until patience ends, at most until the last epoch."""
-        each = (time.perf_counter() - self._begin) / epoch.number
+        if self._before is None:
+            self._before = epoch.number - 1  # of a run that went on from a checkpoint
+        each = (time.perf_counter() - self._begin) / (epoch.number - self._before)
         most = self.max_epochs - epoch.number
         least = min(epoch.patience_left, most)
         if least in (0, most):

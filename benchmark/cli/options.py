@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 tracking_uri = click.option(
     "--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]"
+)
+work_dir = click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Records, checkpoints and claims of runs.  [default: one a store, in your data folder]",
+)
+checkpoint_every = click.option(
+    "--checkpoint-every", metavar="SECONDS", type=click.FloatRange(min=0), default=30.0, show_default=True
 )
 source = click.option(
     "--source",

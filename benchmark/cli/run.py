@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli import options
 from benchmark.cli.scale_options import scale_options
 from benchmark.protocol import MNIST_SCALE, PAPER, STL10
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmark.checkpoints import Checkpoint
     from benchmark.events import Observer, Result
+    from benchmark.holding import Held
     from benchmark.spec import RunSpec
+    from benchmark.tracking import Store
 
 
 @click.command()
@@ -64,14 +70,16 @@ if TYPE_CHECKING:
 )
 @scale_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
+@options.tracking_uri
 @click.option(
     "--records",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Write a record folder for `benchmark ingest` and leave MLflow alone.",
 )
-@click.option("--force", is_flag=True, help="Run again what has finished before.")
+@options.work_dir
+@options.checkpoint_every
+@click.option("--force", is_flag=True, help="Run from the start, also what has finished before.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the table.")
 def run(
     model: str,
@@ -91,6 +99,8 @@ def run(
     device: str,
     tracking_uri: str | None,
     records: Path | None,
+    work_dir: Path | None,
+    checkpoint_every: float,
     force: bool,
     quiet: bool,
     **scales: Any,
@@ -103,8 +113,8 @@ def run(
     benchmark run --model scale_probe --dataset mnist-range --scale-range 1,8 --scale-parameterisation isr
     benchmark run --model wrn_16_8_ses_b --dataset stl10 --amp bfloat16 --data-dir ~/data
 
-    The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated.
-    Ctrl-C ends it cleanly.
+    The run is logged to MLflow while it goes on. A run that has finished before is shown, not repeated. One that was
+    stopped, by Ctrl-C or by force, goes on where it stood when the same command is given again.
     """
     import os
 
@@ -113,6 +123,7 @@ def run(
     from benchmark.environment import find_device
     from benchmark.protocol import find_scenario
     from benchmark.spec import RunSpec, default_lr
+    from benchmark.workplace import Workplace, default_folder
 
     if records and tracking_uri:
         raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
@@ -136,46 +147,77 @@ def run(
     spec = RunSpec(model, dataset, **given).validate()
     spec.check_effective()
     find_device(device)
+    # Not before the spec is known to be right: it loads PyTorch.
+    from benchmark.holding import hold
+
     console = Console(highlight=False)
-    go = _to_records if records else _to_mlflow
-    go(spec, console, str(records or tracking_uri or ""), device=device, force=force, quiet=quiet)
+    train = functools.partial(_execute, spec, console, device=device, quiet=quiet)
+    held = functools.partial(hold, spec, seconds=checkpoint_every, anew=force, say=functools.partial(_say, console))
+    if records:
+        # Whoever shares the folder of records shares its claims.
+        _to_records(held(Workplace(work_dir or records / ".work")), console, records, train, force=force)
+        return
+    from benchmark.tracking import Store
+
+    with console.status("opening the MLflow store"):
+        store = Store(tracking_uri)
+    _to_mlflow(held(Workplace(work_dir or default_folder(store.uri))), console, store, train, force=force)
 
 
-def _to_records(spec: RunSpec, console: Console, root: str, *, device: str, force: bool, quiet: bool) -> None:
+def _to_records(
+    held: AbstractContextManager[Held], console: Console, root: Path, train: Callable[..., Result], *, force: bool
+) -> None:
     from benchmark.records import RecordWriter, find_finished, read
 
-    known = None if force else find_finished(root, spec.hash)
-    if known:
-        _show(console, spec, read(known).metrics, f"finished before: record {known} (--force repeats it)")
-        return
-    writer = RecordWriter(root)
-    result = _execute(spec, console, writer, device=device, quiet=quiet)
+    with held as mine:
+        spec = mine.spec
+        known = find_finished(root, spec.hash)
+        if known and not force:
+            _show(console, spec, read(known).metrics, f"finished before: record {known} (--force repeats it)")
+            return
+        writer = RecordWriter(root)
+        result = train([mine, writer], None if known else mine.checkpoint)
     _show(console, spec, result.metrics, f"record {writer.written[-1]} (benchmark ingest {root} logs it)")
 
 
-def _to_mlflow(spec: RunSpec, console: Console, uri: str, *, device: str, force: bool, quiet: bool) -> None:
-    from benchmark.tracking import LiveRun, Store, TrackingError, shown
+def _to_mlflow(
+    held: AbstractContextManager[Held], console: Console, store: Store, train: Callable[..., Result], *, force: bool
+) -> None:
+    from benchmark.tracking import LiveRun, TrackingError, shown
 
-    with console.status("opening the MLflow store"):
-        store = Store(uri or None)
-        known = None if force else store.find_finished(spec)
     where = f"in {shown(store.uri)}"
-    if known:
-        line = f"finished before: MLflow run {known.info.run_id} {where} (--force repeats it)"
-        _show(console, spec, known.data.metrics, line)
-        return
-    live = LiveRun(store)
-    result = _execute(spec, console, live, device=device, quiet=quiet)
-    if live.error is None:
+    with held as mine:
+        spec = mine.spec
+        known = store.find_finished(spec)
+        if known and not force:
+            line = f"finished before: MLflow run {known.info.run_id} {where} (--force repeats it)"
+            _show(console, spec, known.data.metrics, line)
+            return
+        live = LiveRun(store)
+        result = train([mine, live], None if known else mine.checkpoint)
+        # If the store failed on the way, what took hours to compute is kept where the store is not needed.
+        record = _keep(result) if live.error else None
+    if record is None:
         _show(console, spec, result.metrics, f"MLflow run {live.run_id} {where} (benchmark ui shows it)")
         return
-    # The store failed on the way. What took hours to compute is kept where the store is not needed.
-    record = _keep(result)
     _show(console, spec, result.metrics, f"record {record}")
     raise TrackingError(f"{live.error} The run is kept: benchmark ingest {record.parent} logs it later.")
 
 
-def _execute(spec: RunSpec, console: Console, keeper: Observer, *, device: str, quiet: bool) -> Result:
+def _execute(
+    spec: RunSpec,
+    console: Console,
+    observers: Sequence[Observer],
+    checkpoint: Checkpoint | None,
+    *,
+    device: str,
+    quiet: bool,
+) -> Result:
+    """Train.
+
+    Args:
+        checkpoint: None for a repetition of what has finished: without --force there would be nothing to go on with.
+    """
     import signal
 
     from benchmark.execution import execute
@@ -183,8 +225,14 @@ def _execute(spec: RunSpec, console: Console, keeper: Observer, *, device: str, 
 
     # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    observers: list[Observer] = [keeper] if quiet else [follow(console), keeper]
-    return execute(spec, device=device, observers=observers)
+    watching = [*observers] if quiet else [follow(console), *observers]
+    return execute(spec, device=device, observers=watching, checkpoint=checkpoint)
+
+
+def _say(console: Console, line: str) -> None:
+    if console.is_terminal:
+        console.print()  # what Ctrl-C leaves on the line
+    console.print(line, style="dim", soft_wrap=True, markup=False)
 
 
 def _keep(result: Result) -> Path:

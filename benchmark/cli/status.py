@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmark.cli.options import tracking_uri
-from benchmark.cli.sweep import by_model, counts, grid_options, work_dir
+from benchmark.cli.options import tracking_uri, work_dir
+from benchmark.cli.sweep import by_model, counts, grid_options
 
 if TYPE_CHECKING:
     from benchmark.states import RunState

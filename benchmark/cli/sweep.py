@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmark.cli.options import tracking_uri
+from benchmark.cli.options import checkpoint_every, tracking_uri, work_dir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,12 +32,6 @@ _LENGTHS = (
     click.option("--batch-size", metavar="N", help="[default: the protocol's]"),
 )
 _SHORT = {"models": "-m", "datasets": "-d", "evaluations": "-e"}
-work_dir = click.option(
-    "--work-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Records, checkpoints and logs of the sweep.  [default: one a store, in your data folder]",
-)
 
 
 def grid_options(function: F) -> F:
@@ -99,7 +93,7 @@ def _axis_option(name: str) -> Callable[[F], F]:
 )
 @tracking_uri
 @work_dir
-@click.option("--checkpoint-every", metavar="SECONDS", type=click.FloatRange(min=0), default=30.0, show_default=True)
+@checkpoint_every
 @click.option("--retry-failed", is_flag=True, help="Run again what failed before.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run.")
 def sweep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.events import Ended, Epoch, Observer, Result, Started
@@ -24,19 +25,29 @@ class LiveRun(Observer):
         self.store = store
         self.run_id: str | None = None
         self.error: TrackingError | None = None
+        self._logged: set[int] = set()
 
     def started(self, started: Started) -> None:
         with uninterrupted():
             self.run_id = self.store.start(started)
 
     def epoch(self, epoch: Epoch) -> None:
+        self._logged.add(epoch.number)
         self._try(lambda run_id: self.store.log_epoch(run_id, epoch))
 
     def finished(self, result: Result) -> None:
+        self._complete(result.history)
         self._try(lambda run_id: self.store.finish(run_id, result))
 
     def ended(self, ended: Ended) -> None:
+        self._complete(ended.history)
         self._try(lambda run_id: self.store.end(run_id, ended))
+
+    def _complete(self, history: Sequence[Epoch]) -> None:
+        """Log the epochs before a checkpoint that the run went on from."""
+        for epoch in history:
+            if epoch.number not in self._logged:
+                self.epoch(epoch)
 
     def _try(self, log: Any) -> None:
         if self.run_id is not None and self.error is None:
