@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.protocol import Protocol
 from benchmark.studies.axes import Axis
-from siconvnet.errors import UnknownName
+from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +86,11 @@ class DataState:
     how_to_get: str
 
 
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that are trained."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
 class Study:
     """One kind of run.
 
@@ -98,6 +103,7 @@ class Study:
         optional: those of them that only some models have; they are left out where they are None, and hashed else.
         data_fields: those that say which data a run reads.
         judged: those that `senseless` looks at.
+        models_note: what is said under the list of its models.
     """
 
     name: ClassVar[str]
@@ -108,6 +114,7 @@ class Study:
     optional: ClassVar[tuple[str, ...]] = ()
     data_fields: ClassVar[tuple[str, ...]] = ("dataset",)
     judged: ClassVar[tuple[str, ...]] = ()
+    models_note: ClassVar[str] = ""
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -152,6 +159,38 @@ class Study:
     def list_models(self, pattern: str = "*") -> list[str]:
         """Names of the models that the study compares."""
         raise NotImplementedError
+
+    def model_row(self, name: str) -> dict[str, Any]:
+        """What `benchmark models` says of a model: heading -> figure."""
+        raise NotImplementedError
+
+    def takes(self, model: str) -> bool:
+        """Whether a model is one for this study."""
+        return model in self.list_models()
+
+    def check_model(self, model: str) -> None:
+        """
+        Raises:
+            InvalidArgument: it is a model for another study.
+            UnknownName: it is none at all.
+        """
+        from benchmark.studies import STUDIES
+
+        if self.takes(model):
+            return
+        for study in STUDIES.values():
+            if study.takes(model):
+                # A study with a single data set is asked for by its name.
+                train = f"train it with --dataset {study.name}, or " if study.list_datasets() == [study.name] else ""
+                raise InvalidArgument(
+                    f"{model!r} is a model for {study.title}, not for {self.title}; {train}"
+                    f"choose one of `benchmark models --study {self.name}`."
+                )
+        raise self.unknown_model(model)
+
+    def unknown_model(self, model: str) -> SiconvnetError:
+        """What to say of a name that is no model of any study."""
+        return UnknownName(f"{self.title} model", model, self.list_models())
 
     def check(self, spec: RunSpec) -> None:
         """Refuse a spec whose model, data or setting is none of this study.

@@ -43,6 +43,7 @@ class MnistRange(ErrorStudy):
     protocol = MNIST_RANGE
     identity = ("model", "dataset", "scale_range", "distribution", "canvas", "digits", "lr", "seed")
     optional = scale_fields.FIELDS
+    models_note = "One layer whose scales are learned (run --scale-parameterisation)."
     fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
     judged = ("model", *optional)
     data_fields = ("dataset", "digits")
@@ -100,18 +101,13 @@ class MnistRange(ErrorStudy):
 
         return [name for name in MODELS if fnmatchcase(name, pattern)]
 
-    def check(self, spec: RunSpec) -> None:
-        if spec.model not in MODELS:
-            from benchmark.studies import STUDIES
-            from siconvnet.models import is_target
+    def example(self, name: str) -> tuple[str, nn.Module]:
+        from siconvnet.models.scale_probe import ScaleProbe
 
-            others = [study.title for study in STUDIES.values() if spec.model in study.list_models()]
-            if others or is_target(spec.model):
-                raise InvalidArgument(
-                    f"{spec.model!r} is a model for {others[0] if others else 'STIR'}, not for MNIST-range; "
-                    f"choose one of {', '.join(MODELS)}."
-                )
-            raise UnknownName("MNIST-range model", spec.model, MODELS)
+        return "Scale probe", ScaleProbe()
+
+    def check(self, spec: RunSpec) -> None:
+        self.check_model(spec.model)
         scale_fields.check(spec)
         low, high = parse_range(spec.scale_range)
         object_scales.check(spec.distribution or "", low, high)

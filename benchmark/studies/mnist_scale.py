@@ -16,7 +16,6 @@ from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
-from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +38,10 @@ class MnistScale(ErrorStudy):
     fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
     judged = ("model", *optional)
     data_fields = ("dataset", "realization")
+    models_note = (
+        "28: images as they are; 56: doubled inside the network; p: the scales chosen for augmented training "
+        "(run --augment)."
+    )
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -88,19 +91,15 @@ class MnistScale(ErrorStudy):
 
         return list_mnist_scale_models(pattern)
 
-    def check(self, spec: RunSpec) -> None:
-        import siconvnet
-        from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
-        from siconvnet.models import is_target
-        from siconvnet.models.mnist_scale import VARIANTS
+    def example(self, name: str) -> tuple[str, nn.Module]:
+        from siconvnet.models.mnist_scale import VARIANTS, create_mnist_scale_model
 
-        if spec.model not in VARIANTS:
-            if is_target(spec.model) or spec.model in siconvnet.list_models():
-                raise InvalidArgument(
-                    f"{spec.model!r} is a model for STIR's images, not for MNIST-Scale; "
-                    "choose one of `benchmark models --study mnist-scale`."
-                )
-            raise UnknownName("MNIST-Scale model", spec.model, VARIANTS)
+        return VARIANTS[name].label, create_mnist_scale_model(name)
+
+    def check(self, spec: RunSpec) -> None:
+        from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
+
+        self.check_model(spec.model)
         check_realization(spec.realization)
         scale_fields.check(spec)
         check_batches(spec.batch_size, SPLIT_SIZES["train"])

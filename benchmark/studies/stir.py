@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from benchmark import ranges
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
 from benchmark.studies import axes, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Study, Task
-from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+from benchmark.studies.base import Comparison, Row, Study, Task, count_parameters
+from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError, UnknownName
 from siconvnet.names import INTERPOLATIONS
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from benchmark.training import Samples
     from siconvnet.datasets import StirDataset
     from siconvnet.datasets.stir import StirSubset
+
+
+#: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
+_CHANNELS, _CLASSES = 1, 36
+_HEADINGS = (
+    *("name", "family", "paper", "url", "parameters"),
+    *("kernel_size", "interpolation", "stages", "scale_indices"),
+)
 
 
 def is_file(dataset: str) -> bool:
@@ -40,6 +48,11 @@ class Stir(Study):
     optional = scale_fields.FIELDS
     fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
     judged = ("model", "kernel_size", "interpolation", *optional)
+    models_note = (
+        f"Trained parameters at {_CHANNELS} channel and {_CLASSES} classes. Kernel size and interpolation: what "
+        "--kernel-size and --interpolation change.\nStages: of which equivariance is measured. Scale indices: which "
+        "scale won is known, for index consistency."
+    )
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -85,27 +98,43 @@ class Stir(Study):
 
         return siconvnet.list_models(pattern)
 
+    def model_row(self, name: str) -> dict[str, Any]:
+        import siconvnet
+
+        try:
+            info = siconvnet.model_info(name)
+            model = siconvnet.create_model(name, num_channels=_CHANNELS, num_classes=_CLASSES)
+        except Exception as error:
+            # A method that cannot be built, of a plug-in perhaps, must not hide the others.
+            return {**dict.fromkeys(_HEADINGS), "name": name, "paper": f"fails: {' '.join(str(error).split())}"}
+        figures = (name, info.family, info.paper, info.url, count_parameters(model))
+        supported = (info.uses_kernel_size, info.uses_interpolation, len(info.stages), bool(info.scale_pools))
+        return dict(zip(_HEADINGS, (*figures, *supported), strict=True))
+
+    def takes(self, model: str) -> bool:
+        return _is_class(model) or super().takes(model)
+
+    def unknown_model(self, model: str) -> SiconvnetError:
+        import siconvnet
+
+        try:
+            siconvnet.model_info(model)
+        except SiconvnetError as error:
+            return error
+        return super().unknown_model(model)
+
     def check(self, spec: RunSpec) -> None:
         import siconvnet
         from siconvnet.datasets import list_datasets
-        from siconvnet.models import check_model_arguments, is_target
+        from siconvnet.models import check_model_arguments
 
-        others = [study for study in _all_studies() if study is not self]
         if is_file(spec.dataset):
             if not Path(spec.dataset).is_file():
                 raise DatasetError(f"no data file {spec.dataset!r}; give a known data set or an existing .npz.")
         elif spec.dataset not in (datasets := list_datasets()):
-            raise UnknownName("dataset", spec.dataset, [*datasets, *(study.name for study in others)])
-        if is_target(spec.model):
-            siconvnet.model_info(spec.model)
-        elif spec.model not in siconvnet.list_models():
-            for study in others:
-                if spec.model in study.list_models():
-                    raise InvalidArgument(
-                        f"{spec.model!r} is no model of STIR but of {study.title}; train it with --dataset "
-                        f"{study.name}, or choose one of `benchmark models`."
-                    )
-            siconvnet.model_info(spec.model)  # raises, as there is none
+            raise UnknownName("dataset", spec.dataset, [*datasets, *_other_studies()])
+        self.check_model(spec.model)
+        siconvnet.model_info(spec.model)  # raises if it is a class that is none
         if spec.evaluation is None:
             choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
             raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")
@@ -202,10 +231,10 @@ def _senseless(model: str, kernel_size: int, interpolation: str) -> str:
     return f"{model} does not use the {' and the '.join(ignored)}" if ignored else ""
 
 
-def _all_studies() -> Iterable[Study]:
+def _other_studies() -> list[str]:
     from benchmark.studies import STUDIES
 
-    return STUDIES.values()
+    return [name for name in STUDIES if name != Stir.name]
 
 
 class StirTask(Task):

@@ -16,7 +16,6 @@ from benchmark.studies import axes
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy
-from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +34,7 @@ class Stl10(ErrorStudy):
     protocol = STL10
     identity = ("model", "dataset", "lr", "seed")
     fields = (*identity, "batch_size", "max_epochs", "amp")
+    models_note = "Wide residual networks of 16 layers, eight times as wide as the narrowest."
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -74,19 +74,13 @@ class Stl10(ErrorStudy):
 
         return list_stl10_models(pattern)
 
-    def check(self, spec: RunSpec) -> None:
-        from benchmark.studies import STUDIES
-        from siconvnet.models import is_target
+    def example(self, name: str) -> tuple[str, nn.Module]:
+        from siconvnet.models.stl10 import VARIANTS, create_stl10_model
 
-        if spec.model in (models := self.list_models()):
-            return
-        others = [study.title for study in STUDIES.values() if spec.model in study.list_models()]
-        if others or is_target(spec.model):
-            raise InvalidArgument(
-                f"{spec.model!r} is a model for {others[0] if others else 'STIR'}, not for STL-10; "
-                "choose one of `benchmark models --study stl10`."
-            )
-        raise UnknownName("STL-10 model", spec.model, models)
+        return VARIANTS[name].label, create_stl10_model(name)
+
+    def check(self, spec: RunSpec) -> None:
+        self.check_model(spec.model)
 
     def setting(self, spec: RunSpec) -> str:
         return f"labelled images{f', {spec.amp}' if spec.amp else ''}"

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
-from benchmark.cli.models import ROWS, TABLES
 from benchmark.records import find
 from benchmark.spec import RunSpec
-from benchmark.studies import STUDIES
+from benchmark.studies import STUDIES, Study
+from benchmark.studies.errors import ErrorStudy
 from benchmark.tracking import Store
+from siconvnet.errors import InvalidArgument
 
 Capture = pytest.CaptureFixture[str]
 SCRIPT = Path(sys.executable).parent / "benchmark"
@@ -57,11 +59,31 @@ def test_every_listed_command_loads_and_helps(capsys: Capture) -> None:
         assert "Usage:" in text
 
 
-def test_models_of_every_study_can_be_listed(capsys: Capture) -> None:
-    assert ROWS.keys() == TABLES.keys() == STUDIES.keys()
-    code, out, err = run(capsys, "models", "--study", "mnist-range")
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_models_of_every_study_can_be_listed(study: Study, capsys: Capture) -> None:
+    first = study.list_models()[0]
+    code, out, err = run(capsys, "models", first, "--study", study.name)
     assert (code, err) == (0, "")
-    assert re.search(r"scale_probe +Scale probe +[\d,]+", out)
+    assert re.search(rf"^ *{first} .*[\d,]+", out, re.M)
+    assert study.models_note.split()[-1] in out
+
+
+def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Toy(ErrorStudy):
+        name, title, models_note = "toy", "Toy", "Of no use."
+
+        def list_models(self, pattern: str = "*") -> list[str]:
+            return ["toy_net"]
+
+        def example(self, name: str) -> tuple[str, nn.Module]:
+            return "Toy network", nn.Linear(2, 3)
+
+    monkeypatch.setattr("benchmark.studies.STUDIES", {**STUDIES, "toy": Toy()})
+    code, out, err = run(capsys, "models", "--study", "toy")
+    assert (code, err) == (0, "")
+    assert re.search(r"toy_net +Toy network +9 *\n.*Of no use\.", out, re.S)
+    with pytest.raises(InvalidArgument, match="a model for Toy, not for STL-10; train it with --dataset toy"):
+        RunSpec("toy_net", "stl10").validate()
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
@@ -234,7 +256,7 @@ def test_broken_data_is_one_line_and_code_one(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert "damaged" in err
-    assert not (tmp_path / "records").exists()
+    assert find(tmp_path / "records") == []
 
 
 def test_data_that_is_not_there(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

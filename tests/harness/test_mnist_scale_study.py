@@ -102,9 +102,9 @@ def test_names() -> None:
     ("spec", "message"),
     [
         (RunSpec("cnn", "mnist-scale"), "Did you mean"),
-        (RunSpec("pixel_pool", "mnist-scale"), "STIR's images, not for MNIST-Scale"),
-        (RunSpec("torch.nn:Linear", "mnist-scale"), "STIR's images, not for MNIST-Scale"),
-        (RunSpec("cnn_28", "emoji", 2), "no model of STIR but of MNIST-Scale"),
+        (RunSpec("pixel_pool", "mnist-scale"), "is a model for STIR, not for MNIST-Scale"),
+        (RunSpec("torch.nn:Linear", "mnist-scale"), "is a model for STIR, not for MNIST-Scale"),
+        (RunSpec("cnn_28", "emoji", 2), "a model for MNIST-Scale, not for STIR; train it with --dataset"),
         (RunSpec("standard", "emoji"), "needs an evaluation: --evaluation with one of 1 Small2Large"),
         (RunSpec("standard", "emoji", 2, realization=0), "--realization 0 does not apply to a run on emoji"),
         (RunSpec("standard", "emoji", 2, augment=True), "--augment does not apply"),

@@ -104,7 +104,7 @@ def test_names() -> None:
         (RunSpec("pixel_pool", "stl10"), "'pixel_pool' is a model for STIR, not for STL-10; choose one of `benchmark"),
         (RunSpec("cnn_28", "stl10"), "is a model for MNIST-Scale, not for STL-10"),
         (RunSpec("torch.nn:Linear", "stl10"), "is a model for STIR, not for STL-10"),
-        (RunSpec("wrn_16_8", "emoji", 2), "no model of STIR but of STL-10; train it with --dataset stl10"),
+        (RunSpec("wrn_16_8", "emoji", 2), "is a model for STL-10, not for STIR; train it with --dataset stl10"),
         (RunSpec("wrn_16_8", "stl-10"), "Did you mean 'stl10'"),
         (RunSpec("wrn_16_8", "stl10", 2), "--evaluation 2 does not apply to a run on stl10"),
         (RunSpec("wrn_16_8", "stl10", patience=3), "--patience 3 does not apply to a run on stl10"),
