@@ -51,7 +51,7 @@ def evaluate(
     """
     from benchmark import sources
     from benchmark.environment import find_device
-    from benchmark.evaluated import PARTS
+    from benchmark.measures import PARTS
     from benchmark.studies import STIR
     from benchmark.tracking import Store
     from siconvnet.errors import UnknownName
@@ -76,7 +76,8 @@ def evaluate(
 
 def _by_size(store: Store, study: Study, runs: pd.DataFrame, wanted: tuple[str, ...], *, force: bool) -> None:
     """Runs of a study whose images lie in no scenario: from their stored predictions alone."""
-    from benchmark.evaluated import by_size, done_parts, keep, read_predictions
+    from benchmark.kept import done_parts, keep, read_predictions
+    from benchmark.measures import by_size
     from benchmark.study_runs import spec_of
     from siconvnet.errors import InvalidArgument
 
@@ -125,8 +126,9 @@ def _stir(
 ) -> None:
     import time
 
-    from benchmark.evaluated import done_parts, keep, load_model, read_predictions
-    from benchmark.evaluated import evaluate as measure
+    from benchmark.kept import done_parts, keep, read_predictions
+    from benchmark.measures import evaluate as measure
+    from benchmark.weights import load_model
     from siconvnet.datasets import load_dataset
 
     loaded, failed = {}, 0

@@ -143,7 +143,7 @@ def _reasons(source: str, tracking_uri: str | None, grid: list[Cell]) -> dict[Ce
         return dict.fromkeys(grid, "not published")
     if source != sources.MLFLOW:
         return {}
-    from benchmark.evaluated import failures
+    from benchmark.failures import failures
     from benchmark.tracking import Store
 
     return failures(Store(tracking_uri, create=False))

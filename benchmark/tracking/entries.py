@@ -99,6 +99,13 @@ def final_metrics(metrics: Mapping[str, float], end_time: float) -> list[Metric]
     return [Metric(name, float(value), milliseconds(end_time), 0) for name, value in metrics.items()]
 
 
+def scale_metrics(name: str, by_scale: Mapping[int, float], time: float) -> list[Metric]:
+    """One figure at several object sizes, each of which is a step."""
+    from mlflow.entities import Metric
+
+    return [Metric(name, float(value), milliseconds(time), size) for size, value in by_scale.items()]
+
+
 def milliseconds(seconds: float) -> int:
     """A time as MLflow counts it."""
     return round(1000 * seconds)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import evaluated, scale_runs, sources
+from benchmark import scale_runs, sources
 from benchmark.cli import main, options
 from benchmark.evaluation import Predictions, summarise
 from benchmark.events import Ended, Epoch, Result, Started
+from benchmark.failures import failures
 from benchmark.spec import RunSpec
 from benchmark.studies import scale_fields
 from benchmark.tracking import Store
+from benchmark.weights import load_model
 from siconvnet import create_model
 from siconvnet.datasets import load_dataset
 from siconvnet.layers.learned_scales import scale_figures
@@ -77,7 +79,7 @@ def test_variants_are_apart_in_the_tables(database, icons, capsys):
 def test_weights_of_every_variant_are_loaded(database, icons):
     store, data = Store(database), load_dataset(str(icons))
     for run in store.runs().to_dict("records"):
-        evaluated.load_model(store, run, data)
+        load_model(store, run, data)
 
 
 def test_every_variant_is_evaluated(database, icons, capsys):
@@ -107,7 +109,7 @@ def test_a_failed_variant_is_named(own):
     store, spec = Store(own), RunSpec("ses_learned", "emoji", 2, scale_parameterisation="fixed")
     started = Started(uuid.uuid4().hex, spec, time.time(), 10, {"host": "test", "device_name": "cpu"})
     store.end(store.start(started), Ended(started, "FAILED", "no reason", (), time.time()))
-    assert list(evaluated.failures(store)) == [("emoji", 2, "ses_learned [fixed]")]
+    assert list(failures(store)) == [("emoji", 2, "ses_learned [fixed]")]
 
 
 def test_figures_get_the_runs_of_a_store(database):
