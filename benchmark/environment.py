@@ -79,6 +79,11 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def cpu_count() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.cache
 def cpu_name() -> str:
     """The processor's name as the system gives it."""

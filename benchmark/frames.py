@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.protocol import ALL_SCALES
 from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ RUN_COLUMNS = (
     "run_id",
 )
 SCALE_COLUMNS = (*CELL, "scale", "accuracy_mean", "accuracy_std", "runs", "source")
-SCALES = tuple(range(17, 65))
 #: What a run must say to be placed in a table; the other columns may be absent and are then empty.
 REQUIRED = (*CELL, "lr", "seed", "test_acc")
 
@@ -128,11 +128,11 @@ def to_export(runs: pd.DataFrame) -> pd.DataFrame:
 
 def scales_from_wide(frame: pd.DataFrame, *, source: str, origin: str = "the scale table") -> pd.DataFrame:
     """`SCALE_COLUMNS` from the original's wide table: model, data, eval and the fractions s17 to s64."""
-    _require(frame, ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)], origin)
+    _require(frame, ["model", "data", "eval", *(f"s{scale}" for scale in ALL_SCALES)], origin)
     ours = frame.rename(columns={"data": "dataset", "eval": "evaluation"})
     long = ours.melt(
         id_vars=list(CELL),
-        value_vars=[f"s{scale}" for scale in SCALES],
+        value_vars=[f"s{scale}" for scale in ALL_SCALES],
         var_name="scale",
         value_name="accuracy",
     )
@@ -148,8 +148,8 @@ def scales_to_wide(per_run: pd.DataFrame) -> pd.DataFrame:
         per_run: columns model, dataset, evaluation, run_id, scale, accuracy (percent).
     """
     wide = per_run.pivot_table(index=[*CELL, "run_id"], columns="scale", values="accuracy", sort=True) / 100.0
-    wide = wide.reindex(columns=list(SCALES))
-    wide.columns = [f"s{scale}" for scale in SCALES]
+    wide = wide.reindex(columns=list(ALL_SCALES))
+    wide.columns = [f"s{scale}" for scale in ALL_SCALES]
     table = wide.reset_index().drop(columns="run_id")
     return table.rename(columns={"dataset": "data", "evaluation": "eval"})
 

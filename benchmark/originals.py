@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.files import write_npz, write_text
-from benchmark.frames import SCALES
+from benchmark.protocol import ALL_SCALES
 from benchmark.studies import scale_fields
 from siconvnet.errors import SiconvnetError
 from siconvnet.metrics import NotMeasurable
@@ -96,16 +96,16 @@ def _keep(path: Path, measure: Callable[[], dict[str, np.ndarray]], who: str, re
 def _write_table(path: Path, rows: Sequence[Sequence[object]]) -> None:
     import pandas as pd
 
-    columns = ["model", "data", "eval", *(f"s{scale}" for scale in SCALES)]
+    columns = ["model", "data", "eval", *(f"s{scale}" for scale in ALL_SCALES)]
     write_text(path, pd.DataFrame(rows, columns=columns).to_csv(lineterminator="\n"))
 
 
 def _fractions(model: nn.Module, dataset: StirDataset) -> list[float]:
     from siconvnet.metrics.generalization import accuracy_by_scale, predict
 
-    subset = dataset.select("test", SCALES)
+    subset = dataset.select("test", ALL_SCALES)
     found = accuracy_by_scale(predict(model, subset.images), subset.labels, subset.scales)
-    return [found[scale] / 100 for scale in SCALES]
+    return [found[scale] / 100 for scale in ALL_SCALES]
 
 
 def _errors(
@@ -120,5 +120,5 @@ def _errors(
 def _indices(model: nn.Module, dataset: StirDataset, pools: tuple[str, ...]) -> dict[str, np.ndarray]:
     from siconvnet.metrics.indices import scale_indices
 
-    batches = list(scale_indices(model, dataset.select("test", SCALES).images, pools))
+    batches = list(scale_indices(model, dataset.select("test", ALL_SCALES).images, pools))
     return {f"pool{number}": np.concatenate([batch[pool] for batch in batches]) for number, pool in enumerate(pools, 1)}

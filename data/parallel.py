@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
+from benchmark.environment import cpu_count
 from siconvnet.errors import DatasetError
 
 Task = TypeVar("Task")
@@ -22,8 +23,7 @@ CHUNK = 10
 
 def default_jobs() -> int:
     """The processors this process may use, at most 16: beyond that, starting workers costs more than they do."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 16)
+    return min(cpu_count(), 16)
 
 
 def ordered_map(

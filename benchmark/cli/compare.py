@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli import options
+from benchmark.cli.columns import columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,8 +143,7 @@ def _text(table: pd.DataFrame, *, markdown: bool) -> str:
         rule = ["---"] * len(rows[0])
         lines = [f"| {' | '.join(line)} |" for line in [rows[0], rule, *rows[1:]]]
     else:
-        widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in rows]
+        lines = columns(rows, rows[0])
     return "\n".join([*lines, "", end]) + "\n"
 
 

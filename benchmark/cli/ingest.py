@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from benchmark.cli.options import tracking_uri
+
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-@click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
+@tracking_uri
 @click.option("--keep", is_flag=True, help="Leave the records where they are.")
 def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> None:
     """Log the records in DIR to MLflow, each once, and remove them.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli import options
+from benchmark.cli.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,15 +166,5 @@ def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:
     """Columns set with spaces, for a terminal or a pipe."""
     from benchmark.leaderboard import WORDS
 
-    parts = []
-    for title, rows in sections:
-        widths = [max(len(line[column]) for line in rows) for column in range(len(rows[0]))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if head in WORDS else cell.rjust(width)
-                for head, cell, width in zip(rows[0], line, widths, strict=True)
-            ).rstrip()
-            for line in rows
-        ]
-        parts.append("\n".join([title.removeprefix("### "), *lines]))
+    parts = ["\n".join([title.removeprefix("### "), *columns(rows, WORDS)]) for title, rows in sections]
     return "\n\n".join([*parts, legend]) + "\n"

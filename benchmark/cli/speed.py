@@ -141,9 +141,7 @@ def _show_steps(table: pd.DataFrame) -> None:
     grid = _grid("Plain against fast", ("model", "pass"), ("plain ms", "fast ms", "ratio", "plain MiB", "fast MiB"))
     for _, row in table.iterrows():
         spread = (f"{row[f'{way}_ms_median']:,.1f} ({_spread(row, way):.0%})" for way in ("plain", "fast"))
-        memory = (
-            "-" if row[f"{way}_peak_mb"] is None else f"{row[f'{way}_peak_mb']:,.0f}" for way in ("plain", "fast")
-        )
+        memory = (f"{row[f'{way}_peak_mb']:,.0f}" for way in ("plain", "fast"))
         grid.add_row(row["model"], row["pass"], *spread, f"{row['ratio']:.1f}x", *memory)
     _print(grid, "In brackets: slowest less fastest, of the median. Memory: the most that one pass held on top.")
 
@@ -197,13 +195,7 @@ def _slug(table: pd.DataFrame) -> str:
 
 def _draw(table: pd.DataFrame, path: Path) -> Path:
     from benchmark.plots.speed import steps
+    from benchmark.plots.style import save
 
     first = table.iloc[0]
-    figure = steps(table[table["pass"] == "step"], first["device"], first["machine"])
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(temporary, format="png", dpi=150)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return save(steps(table[table["pass"] == "step"], first["device"], first["machine"]), path)

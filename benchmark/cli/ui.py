@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from benchmark.cli.options import tracking_uri
+
 _HOST = "127.0.0.1"
 _FIRST_PORT = 5000
 
 
 @click.command()
-@click.option("--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]")
+@tracking_uri
 @click.option("--port", type=click.IntRange(1, 65535), help=f"[default: the first free one from {_FIRST_PORT}]")
 def ui(tracking_uri: str | None, port: int | None) -> None:
     """Open the MLflow pages on your runs, for this machine only, until Ctrl-C."""

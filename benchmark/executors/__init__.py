@@ -39,7 +39,7 @@ def make_executor(name: str, settings: Settings, notify: Callable[[Progress], No
 
 def default_workers(gpus: int) -> int:
     """A process a GPU, or else a processor, as far as memory reaches."""
-    from benchmark.executors.processes import cpu_count
+    from benchmark.environment import cpu_count
 
     if gpus:
         return gpus

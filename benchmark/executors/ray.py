@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.environment import cpu_count
 from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, NO_ROOM, Executor, Outcome, Progress, Settings
 from benchmark.executors.parcel import Parcel, pack, unpack
 from benchmark.executors.worker import last_lines, print_into, work
@@ -165,7 +166,7 @@ class RayExecutor(Executor):
             raise InvalidArgument(f"--ray-gpus {gpus:g}: give a part of one GPU, such as 0.25, or whole ones.")
         address = address or os.environ.get("RAY_ADDRESS") or None
         self._ray = _start(address, workers, settings.threads)
-        threads = settings.threads or (max(1, _processors() // workers) if workers and not address else 1)
+        threads = settings.threads or (max(1, cpu_count() // workers) if workers and not address else 1)
         self._threads, self._gpus = threads, self._share(settings.device) if gpus is None else gpus
         # Ray hides the GPUs from a task that asked for none, or not, as its version has it.
         device = settings.device if self._gpus else "cpu"
@@ -299,7 +300,7 @@ def _start(address: str | None, workers: int | None, threads: int) -> Any:
         _check(address)
         options["address"] = address
     else:
-        cpus = max(_processors(), (workers or 1) * (threads or 1))
+        cpus = max(cpu_count(), (workers or 1) * (threads or 1))
         options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -345,12 +346,6 @@ def _own_folder(home: Home) -> Path:
 
 def _log(place: Workplace, spec: RunSpec) -> Path:
     return place.logs / f"ray-{spec.hash[:16]}.log"
-
-
-def _processors() -> int:
-    from benchmark.executors.processes import cpu_count
-
-    return cpu_count()
 
 
 def _line(error: object) -> str:

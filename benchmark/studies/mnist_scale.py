@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from benchmark.spec import RunSpec
     from siconvnet.datasets.mnist_scale import MnistScaleSplit
 
-#: Fixed point of the random rescaling, in pixels; half a pixel off the middle, as published.
-CENTRE = 14.5
-
 
 class MnistScale(ErrorStudy):
     name = "mnist-scale"
@@ -191,6 +188,7 @@ class Digits:
         """Images [N, 1, 28, 28], float32, and labels [N]."""
         import torch
 
+        from benchmark.data.mnist_scale import CENTRE
         from siconvnet.functional.rescaling import rescale_images
 
         device = self.labels.device

@@ -356,7 +356,7 @@ def test_a_gpu_that_was_named_gets_one_worker(
 
     asked = {}
     monkeypatch.setattr("benchmark.environment.find_device", lambda name: name)
-    monkeypatch.setattr("benchmark.executors.processes.cpu_count", lambda: 5)
+    monkeypatch.setattr("benchmark.environment.cpu_count", lambda: 5)
     monkeypatch.setattr("benchmark.executors._MEMORY", 1)
     monkeypatch.setattr("benchmark.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0)
     assert main([*bench.line(), "--device", device]) == 1
