@@ -8,6 +8,7 @@ interval holds the true mean in 77 to 85 of 100 cases, with two in 48. Which run
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -121,17 +122,19 @@ def leaderboard(
     chosen = find_metric(metric)
     rows = [_row(key, cell, chosen) for key, cell in runs.dropna(subset=[chosen.column]).groupby(list(CELL))]
     known = {(row["dataset"], row["evaluation"], row["model"]) for row in rows}
-    for cell in sorted(set(grid) - known):
-        rows.append({**_named(cell), "n": 0, "rank": "X", "note": (reasons or {}).get(cell, NO_RUN)})
+    ran = Counter(zip(runs["dataset"], runs["evaluation"], runs["model"], strict=True))
+    for cell in sorted({*grid, *ran} - known):
+        note = f"finished without {metric}: {ran[cell]}" if cell in ran else (reasons or {}).get(cell, NO_RUN)
+        rows.append({**_named(cell), "n": 0, "rank": "X", "note": note})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for place, row in table.iterrows():
         cell = row["dataset"], row["evaluation"], row["model"]
         if count := (failed or {}).get((cell, row["lr"]), 0):
             table.loc[place, "note"] = f"{count} failed"
-    ran = table["n"] > 0
-    ranks = table[ran].groupby(["dataset", "evaluation"])["mean"]
+    ranked = table["n"] > 0
+    ranks = table[ranked].groupby(["dataset", "evaluation"])["mean"]
     table["rank"] = ranks.rank(method="min", ascending=not chosen.more_is_better).astype("Int64").astype(object)
-    table.loc[~ran, "rank"] = "X"
+    table.loc[~ranked, "rank"] = "X"
     _fill_unseen(table, scales)
     _fill_published(table, published, chosen)
     table["order"] = table["mean"] * (-1 if chosen.more_is_better else 1)

@@ -33,6 +33,14 @@ def frame(rows: list[dict]) -> pd.DataFrame:
     return tidy_runs(pd.DataFrame(rows), source="ours")
 
 
+def test_runs_without_the_metric_are_told_from_no_run():
+    rows = [run(seed=n, avg_time=None) for n in (1, 2, 3)] + [run("xu", avg_time=9.0)]
+    table = leaderboard(frame(rows), metric="avg_time", grid=[("emoji", 2, "standard"), ("emoji", 2, "sesn")])
+    assert table["model"].tolist() == ["xu", "sesn", "standard"]
+    assert table["note"].tolist() == ["", "no finished run", "finished without avg_time: 3"]
+    assert table["rank"].tolist() == [1, "X", "X"]
+
+
 def test_a_row_is_the_statistics_of_its_seeds():
     values = [40.0, 42.0, 47.0]
     table = leaderboard(frame([run(seed=n, test_acc=v) for n, v in enumerate(values)]))

@@ -29,7 +29,8 @@ FORMATS = ("table", "csv", "markdown")
 @options.models
 @click.option(
     "--metric",
-    help="test_acc, test_err, best_acc, avg_time or run_time.  [default: as published: STIR test_acc, others test_err]",
+    help="test_acc, best_acc, avg_time or run_time; of other studies than STIR also test_err.  [default: as published: "
+    "STIR test_acc, others test_err]",
 )
 @click.option("--kernel-size", type=int, help="STIR.  [default: 7]")
 @click.option("--interpolation", help="STIR.  [default: bicubic]")
@@ -104,10 +105,13 @@ def _stir(
     from benchmark import published, sources
     from benchmark.protocol import PAPER
     from benchmark.selection import selected
+    from siconvnet.models import check_model_arguments
 
     board.find_metric(metric)
+    size = PAPER.kernel_size if kernel_size is None else kernel_size
+    kind_of = PAPER.interpolation if interpolation is None else interpolation
+    check_model_arguments(1, 2, size, kind_of)
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
-    size, kind_of = kernel_size or PAPER.kernel_size, interpolation or PAPER.interpolation
     as_published = (size, kind_of) == (PAPER.kernel_size, PAPER.interpolation)
     chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
     grid = _grid(chosen, models)
