@@ -183,6 +183,8 @@ def _to_records(
 def _to_mlflow(
     held: AbstractContextManager[Held], console: Console, store: Store, train: Callable[..., Result], *, force: bool
 ) -> None:
+    from benchmark.repair import repair
+    from benchmark.states import read_states
     from benchmark.tracking import LiveRun, TrackingError, shown
 
     where = f"in {shown(store.uri)}"
@@ -193,6 +195,10 @@ def _to_mlflow(
             line = f"finished before: MLflow run {known.info.run_id} {where} (--force repeats it)"
             _show(console, spec, known.data.metrics, line)
             return
+        if mine.checkpoint.path.is_file():
+            # Whoever was killed without a word left a run that seems to go on.
+            for run in repair(store, read_states(store.uri)):
+                _say(console, f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
         live = LiveRun(store)
         result = train([mine, live], None if known else mine.checkpoint)
         # If the store failed on the way, what took hours to compute is kept where the store is not needed.

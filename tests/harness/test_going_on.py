@@ -20,6 +20,7 @@ from benchmark.executors.base import Settings
 from benchmark.executors.worker import work
 from benchmark.records import find, read
 from benchmark.spec import RunSpec
+from benchmark.states import read_states
 from benchmark.tracking import Store
 from benchmark.workplace import Workplace
 
@@ -78,6 +79,8 @@ def test_stopped_run_goes_on_to_the_same_end(
     assert int(resumed[1]) >= 2
     assert int(re.findall(r"^epoch +(\d+)/", out, re.M)[0]) == int(resumed[1]) + 1
     assert list(place.claims.iterdir()) == list((place.root / "checkpoints").iterdir()) == []
+
+    assert sorted(state.status for state in read_states(str(database))) == ["FINISHED", "KILLED"]
 
     whole = execute(long, device="cpu")
     store = Store(str(database))
