@@ -8,6 +8,7 @@ own, without a rank and without published figures beside them: they do not compa
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,16 +97,22 @@ def board(
     find_metric(metric)
     groups: dict[Entry, list[dict[str, Any]]] = {}
     specs: dict[Entry, RunSpec] = {}
-    for row in runs.dropna(subset=[metric]).to_dict("records"):
+    ran: Counter[Entry] = Counter()
+    for row in runs.to_dict("records"):
         spec = study_runs.spec_of(study, row)
         entry = entry_of(study, spec)
         specs.setdefault(entry, spec)
-        groups.setdefault(entry, []).append(row)
+        ran[entry] += 1
+        if row[metric] == row[metric]:
+            groups.setdefault(entry, []).append(row)
     for spec in study.published_specs() if every else ():
         specs.setdefault(entry_of(study, spec), spec)
     listed = [entry for entry, spec in specs.items() if not models or spec.model in models]
     sign = -1 if metric in _MORE_IS_BETTER else 1
     rows = [_row(study, entry, specs[entry], groups.get(entry, []), metric) for entry in listed]
+    for entry, row in zip(listed, rows, strict=True):
+        if ran[entry] and not row["n"]:
+            row["note"] = f"finished without {metric}: {ran[entry]}"
     # Sections in the order in which they were published.
     known = list(dict.fromkeys(study.section(spec) for spec in study.published_specs()))
     order = list(dict.fromkeys([*known, *sorted(row["section"] for row in rows)]))
@@ -209,6 +216,6 @@ def legend(study: Study, table: pd.DataFrame, metric: str) -> str:
         f"{find_metric(metric)}: mean ± standard deviation (n - 1) over n runs, a realization or seed each; 95 %: "
         "Student's interval of the mean; X: nothing ran."
     )
-    if (table["note"].isin([NO_RUN, ""])).all():
+    if not table.loc[table["n"] > 0, "note"].any():
         return words
     return f"{words} Rows with a note leave the protocol and are not ranked."

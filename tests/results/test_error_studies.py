@@ -109,6 +109,21 @@ def test_leaderboard_ranks_equals_alike() -> None:
     assert dict(zip(table["model"], table["rank"], strict=True)) == {"cnn_28": 1, "xu_28": 1, "ss_28": 3}
 
 
+def test_runs_without_the_figure_that_is_asked_for_are_told(digits: str) -> None:
+    runs = Store(digits).study_runs(STUDY).assign(best_acc=np.nan)
+    table = errorboard.board(STUDY, runs, metric="best_acc")
+    notes = table.set_index("model")["note"]
+    assert notes["cnn_28"] == "finished without best_acc: 1" and notes["ses_vector_56"] == "no finished run"
+
+
+def test_compare_counts_the_runs_that_a_source_states(digits: str) -> None:
+    basting = RunSpec("ses_learned_56", "mnist-scale")
+    (error,) = STUDY.published(basting)
+    assert (error.source, error.runs) == ("Basting et al.", 5)
+    runs = Store(digits).study_runs(STUDY).query("model == 'ses_scalar_28'").assign(model="ses_learned_56")
+    assert comparison.compare_errors(STUDY, runs)["published_n"].tolist() == [5]
+
+
 def test_compare_gives_the_verdicts(digits: str, capsys, tmp_path: Path) -> None:
     figure = tmp_path / "compare.svg"
     assert main(command("compare", digits, "--figure", str(figure))) == 0
