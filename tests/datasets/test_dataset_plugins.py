@@ -15,6 +15,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.data import prepare
+from benchmark.records import find
 from benchmark.spec import RunSpec
 from siconvnet.datasets import catalog, dataset_info, dataset_path, list_datasets, load_dataset
 from siconvnet.errors import DatasetError, InvalidArgument
@@ -151,7 +152,7 @@ def test_it_can_be_trained_on(site: Site, tmp_path: Path, capsys: pytest.Capture
     site.reload()
     line = ["run", "-m", "standard", "-d", "birds", "-e", "2", "--kernel-size", "3", "--epochs", "1", "-q"]
     assert main([*line, "--device", "cpu", "--records", str(tmp_path / "records")]) == 0, capsys.readouterr().err
-    (folder,) = (tmp_path / "records").iterdir()
+    (folder,) = find(tmp_path / "records")
     assert "birds-" in (folder / "record.json").read_text(encoding="utf-8")
 
 

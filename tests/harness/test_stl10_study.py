@@ -283,6 +283,7 @@ def test_the_scale_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
     stopped = scaled_training(2.0**20)
     checkpoint.resume(stopped)
     stopped.epoch()
+    checkpoint.after_epoch()
     checkpoint.save()
     scale = stopped.scaler.get_scale()
     assert scale < 2.0**20, "halved where it was too large"
