@@ -90,9 +90,9 @@ def count(plan: Plan, state: str = sweep.MISSING) -> Counter[Kind]:
     found = Counter(kind(spec) for spec in plan.of(state))
     if state == sweep.MISSING:
         # Of a cell that waits for its rate, the runs that it is chosen by are in the plan.
-        alike = {(spec.model, spec.dataset): kind(spec) for spec in plan.specs.values()}
+        alike = {(spec.model, spec.dataset): spec for spec in plan.specs.values()}
         for cell, runs in plan.waiting.items():
-            found[alike[cell.model, cell.dataset]] += runs
+            found[kind(alike[cell.model, cell.dataset])] += runs
     return found
 
 

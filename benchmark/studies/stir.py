@@ -134,7 +134,8 @@ class Stir(Study):
         elif spec.dataset not in (datasets := list_datasets()):
             raise UnknownName("dataset", spec.dataset, [*datasets, *_other_studies()])
         self.check_model(spec.model)
-        siconvnet.model_info(spec.model)  # raises if it is a class that is none
+        if _is_class(spec.model):  # of our own names the list is enough: to look at a model loads PyTorch
+            siconvnet.model_info(spec.model)
         if spec.evaluation is None:
             choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
             raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")

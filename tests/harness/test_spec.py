@@ -6,6 +6,7 @@ import dataclasses
 import math
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -178,3 +179,10 @@ def test_a_flag_is_true_or_false_and_not_one() -> None:
     assert RunSpec("cnn_28", "mnist-scale", augment=True).validate().augment is True
     with pytest.raises(InvalidArgument, match="augment 1 is neither true nor false"):
         RunSpec("cnn_28", "mnist-scale", augment=1).validate()  # type: ignore[arg-type]
+
+
+def test_a_spec_of_our_own_models_is_judged_without_pytorch() -> None:
+    # The status of ten thousand runs is to take less than two seconds, and PyTorch alone takes one and a half.
+    judge = "from benchmark.spec import RunSpec; RunSpec('standard', 'emoji', 2).validate()"
+    code = f"import sys; {judge}; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
