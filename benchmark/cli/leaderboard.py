@@ -103,8 +103,10 @@ def _stir(
 ) -> str:
     from benchmark import leaderboard as board
     from benchmark import published, sources
+    from benchmark.failures import count_failed
     from benchmark.protocol import PAPER
     from benchmark.selection import selected
+    from benchmark.tracking import Store
     from siconvnet.models import check_model_arguments
 
     board.find_metric(metric)
@@ -122,7 +124,7 @@ def _stir(
         published=published.runs() if as_published and source != sources.PUBLISHED else None,
         grid=grid,
         reasons=_reasons(source, tracking_uri, grid),
-        failed=_failed(tracking_uri) if source == sources.MLFLOW else None,
+        failed=count_failed(Store(tracking_uri, create=False), size, kind_of) if source == sources.MLFLOW else None,
     )
     if kind == "csv":
         return board.to_csv(table)
@@ -152,18 +154,6 @@ def _reasons(source: str, tracking_uri: str | None, grid: list[Cell]) -> dict[Ce
     from benchmark.tracking import Store
 
     return failures(Store(tracking_uri, create=False))
-
-
-def _failed(tracking_uri: str | None) -> dict[tuple[Cell, float], int]:
-    """How many specs of each cell and learning rate have failed and not finished since."""
-    from collections import Counter
-
-    from benchmark.states import read_states
-
-    states = [state for state in read_states(tracking_uri) if state.evaluation]
-    finished = {state.spec_hash for state in states if state.status == "FINISHED"}
-    failed = {s.spec_hash: s for s in states if s.status == "FAILED" and s.spec_hash not in finished}
-    return Counter(((s.dataset, int(s.evaluation), s.model), float(s.lr)) for s in failed.values())
 
 
 def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:

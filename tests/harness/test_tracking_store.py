@@ -293,7 +293,7 @@ def test_a_store_has_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert resolve_uri("sqlite:///x.db") == f"sqlite:///{tmp_path.resolve()}/x.db"
 
 
-@pytest.mark.parametrize("given", ["mlruns", "ftp://host", "file:///tmp/x", "databricks"])
+@pytest.mark.parametrize("given", ["mlruns", "ftp://host", "file:///x", "databricks"])
 def test_other_addresses_are_refused(given: str) -> None:
     with pytest.raises(InvalidArgument, match="not accepted"):
         resolve_uri(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmark import scale_runs, sources
 from benchmark.cli import main, options
 from benchmark.evaluation import Predictions, summarise
 from benchmark.events import Ended, Epoch, Result, Started
-from benchmark.failures import failures
+from benchmark.failures import count_failed, failures
 from benchmark.spec import RunSpec
 from benchmark.studies import scale_fields
 from benchmark.tracking import Store
@@ -105,11 +106,24 @@ def test_scales_by_epoch(database):
     assert "hermite" not in set(scale_runs.outcomes(table)["model"])
 
 
-def test_a_failed_variant_is_named(own):
+def test_a_failed_variant_is_named_and_counted_where_it_would_stand(own):
     store, spec = Store(own), RunSpec("ses_learned", "emoji", 2, scale_parameterisation="fixed")
-    started = Started(uuid.uuid4().hex, spec, time.time(), 10, {"host": "test", "device_name": "cpu"})
-    store.end(store.start(started), Ended(started, "FAILED", "no reason", (), time.time()))
-    assert list(failures(store)) == [("emoji", 2, "ses_learned [fixed]")]
+
+    def start(**changes: object) -> tuple[str, Started]:
+        made = dataclasses.replace(spec, **changes)
+        started = Started(uuid.uuid4().hex, made, time.time(), 10, {"host": "test", "device_name": "cpu"})
+        return store.start(started), started
+
+    # The same again, a short trial and another kernel size are no further run of the cell.
+    for changes in ({}, {}, {"seed": 2}, {"max_epochs": 2}, {"kernel_size": 5}):
+        run_id, started = start(**changes)
+        store.end(run_id, Ended(started, "FAILED", "no reason", (), time.time()))
+    cell = ("emoji", 2, "ses_learned [fixed]")
+    assert list(failures(store)) == [cell]
+    assert count_failed(store, 7, "bicubic") == {(cell, spec.lr): 2}
+    assert count_failed(store, 5, "bicubic") == {(cell, spec.lr): 1}
+    store.client.set_terminated(start(seed=2)[0], "FINISHED")
+    assert count_failed(store, 7, "bicubic") == {(cell, spec.lr): 1}
 
 
 def test_figures_get_the_runs_of_a_store(database):
