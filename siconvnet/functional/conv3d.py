@@ -17,7 +17,6 @@ from siconvnet.functional import spectral
 from siconvnet.functional.conv import tap_offsets
 from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
-from siconvnet.functional.geometry import Span
 
 
 def conv3d_max(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -65,7 +64,7 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     covered, rectangles = _covers_something(nonzero, k), _rectangles(nonzero)
     # The spectra of the k scales that one response sees. Every scale is written twice, k slots apart, over the one
     # that nothing sees any more; so the k slots from depth % k on always hold a window in order.
-    spectra = torch.zeros(height, width // 2 + 1, batch, 2 * k, channels, dtype=kernels.dtype, device=x.device)
+    spectra = torch.zeros(*kernels.shape[:2], batch, 2 * k, channels, dtype=kernels.dtype, device=x.device)
     best = x.new_full((batch * out_channels,), -torch.inf)
     position = torch.zeros_like(best, dtype=torch.long)
     for scale in range(scales):
@@ -75,11 +74,11 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
             continue
         window = spectra.flatten(3)[..., depth % k * channels : (depth % k + k) * channels]
         responses = spectral.maps_from_spectrum((window @ kernels).flatten(2), *outputs)
-        responses = responses.unflatten(2, (batch, out_channels)) * covered[:, depth].permute(1, 2, 0)[..., None]
-        challenger, place = responses.flatten(2).flatten(0, 1).max(0)
+        responses = responses.unflatten(0, (batch, out_channels)) * covered[:, None, depth]
+        challenger, place = responses.flatten(2).flatten(0, 1).max(1)
         better = (challenger > best) | challenger.isnan()
         best = torch.maximum(best, challenger)
-        position = torch.where(better, place + depth * responses.shape[0] * responses.shape[1], position)
+        position = torch.where(better, place + depth * responses.shape[2] * responses.shape[3], position)
     return best.view(batch, -1), position.view(batch, -1)
 
 
@@ -99,12 +98,12 @@ def _spectrum(image: Tensor, rectangle: tuple[int, int, int, int], kernel_size: 
     top, bottom, left, right = rectangle
     if bottom <= top:
         return torch.zeros(1, dtype=spectral.complex_dtype(image), device=image.device)
-    shared = (kernel_size, kernel_size, "nearest", 1, spectral.complex_dtype(image), image.device)
+    shared = (range(kernel_size), kernel_size, "nearest", spectral.complex_dtype(image), image.device)
     axes = (
-        spectral.axis(height, False, Span(0, bottom - top, top), *shared),
-        spectral.axis(width, True, Span(0, right - left, left), *shared),
+        spectral.axis(spectral.transform_length(height), False, range(top, bottom), *shared),
+        spectral.axis(spectral.transform_length(width), True, range(left, right), *shared),
     )
-    maps = image[:, :, top:bottom, left:right].permute(2, 3, 0, 1).flatten(2)
+    maps = image[:, :, top:bottom, left:right].flatten(0, 1)
     return spectral.maps_to_spectrum(maps, *axes).unflatten(2, (batch, channels))
 
 

@@ -33,26 +33,26 @@ class Correlation:
             maps: which of the B * C' maps to compute; all when none.
 
         Returns:
-            ``[P, Q, B * C']``, or as many maps as were asked for. Where a kernel covers nothing but zeros the response
+            ``[B * C', P, Q]``, or as many maps as were asked for. Where a kernel covers nothing but zeros the response
             is exactly zero, as it is when the products are summed one by one: ties between scales depend on it.
         """
         if not _prefers_spectral(self.x, self.weight, self.geometry, scale, spectral_conv.FORWARD_COST):
             kernel = _rescaled(self.weight, self.geometry, scale)
             responses = F.conv2d(_seen(self.x, self.geometry, scale), kernel, stride=self.geometry.stride)
-            responses = responses.flatten(0, 1).permute(1, 2, 0).contiguous()
-            return responses if maps is None else responses[..., maps]
+            responses = responses.flatten(0, 1)
+            return responses if maps is None else responses[maps]
         rows, columns = spectral.axes(self.geometry, scale, self.x)
         product = (self._spectrum @ spectral.kernel_spectrum(self.weight, rows, columns)).flatten(2)
         covered = self._covers_something(scale)
         if maps is not None:
-            covered = covered[..., maps // len(self.weight)]
-            return spectral.maps_from_spectrum(product[..., maps], rows, columns) * covered
+            covered = covered[maps // len(self.weight)]
+            return (spectral.maps_from_spectrum(product[..., maps], rows, columns) * covered).contiguous()
         responses = spectral.maps_from_spectrum(product, rows, columns)
-        return (responses.unflatten(2, (len(self.x), -1)) * covered[..., None]).flatten(2)
+        return (responses.unflatten(0, (len(self.x), -1)) * covered[:, None]).flatten(0, 1).contiguous()
 
     @cached_property
     def _spectrum(self) -> Tensor:
-        return spectral.input_spectrum(self.x)
+        return spectral.input_spectrum(spectral.without_lead(self.x, self.geometry))
 
     @cached_property
     def _counts(self) -> Tensor:
@@ -61,7 +61,7 @@ class Correlation:
         return F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
 
     def _covers_something(self, scale: int) -> Tensor:
-        """Whether the kernel covers a pixel that is not zero: ``[P, Q, B]``."""
+        """Whether the kernel covers a pixel that is not zero: ``[B, P, Q]``."""
         size = self.geometry.size(scale)
         rows, columns = (
             span.first + self.geometry.stride * torch.arange(span.count, device=self.x.device)
@@ -69,7 +69,7 @@ class Correlation:
         )
         upper, lower = self._counts[:, rows], self._counts[:, rows + size]
         covered = lower[..., columns + size] - lower[..., columns] - upper[..., columns + size] + upper[..., columns]
-        return (covered > 0).permute(1, 2, 0)
+        return covered > 0
 
 
 def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, relative_cost: float) -> bool:
@@ -90,12 +90,12 @@ def _seen(x: Tensor, geometry: Geometry, scale: int) -> Tensor:
 
 
 def _rescaled(weight: Tensor, geometry: Geometry, scale: int) -> Tensor:
-    resize = _resize(geometry, scale, weight.dtype, weight.device)
+    resize = resize_matrix(geometry, scale, weight.dtype, weight.device)
     return resize @ weight @ resize.T
 
 
 @cached_constant
-def _resize(geometry: Geometry, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def resize_matrix(geometry: Geometry, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     size = geometry.size(scale)
     matrix = interpolation_matrix(geometry.kernel_size, size, geometry.mode) * (geometry.kernel_size / size)
     return matrix.to(device, dtype)
@@ -114,7 +114,7 @@ def gradients(
     """Gradients of input and weight from those of the responses.
 
     Args:
-        of_scales: for each scale that has any, the scale, the gradient of its responses ``[P, Q, N]`` inside the
+        of_scales: for each scale that has any, the scale, the gradient of its responses ``[N, P, Q]`` inside the
             frame, and which of the B * C' maps those N are (none: all).
         wanted: whether the input's and the weight's gradient are needed.
     """
@@ -124,26 +124,31 @@ def gradients(
     for scale, maps, which in of_scales:
         cost = spectral_conv.backward_cost(geometry.size(scale))
         if not _prefers_spectral(x, weight, geometry, scale, cost):
-            _add_direct_gradients(scale, _all_maps(maps, which, x, weight), x, weight, geometry, grad_x, grad_weight)
+            every = maps if which is None else _among(len(x) * len(weight), maps, which, 0)
+            every = every.unflatten(0, (len(x), len(weight)))
+            _add_direct_gradients(scale, every, x, weight, geometry, grad_x, grad_weight)
             continue
         rows, columns = spectral.axes(geometry, scale, x)
-        gradient = _all_maps(spectral.maps_to_spectrum(maps, rows, columns), which, x, weight)
+        gradient = spectral.maps_to_spectrum(maps, rows, columns)
+        gradient = gradient if which is None else _among(len(x) * len(weight), gradient, which, 2)
+        gradient = gradient.unflatten(2, (len(x), len(weight)))
         if grad_x is not None:
             part = gradient @ spectral.kernel_spectrum(weight, rows, columns).mH
             total = part if total is None else total.add_(part)
         if grad_weight is not None:
-            spectrum = spectral.input_spectrum(x) if spectrum is None else spectrum
+            spectrum = spectral.input_spectrum(spectral.without_lead(x, geometry)) if spectrum is None else spectrum
             grad_weight += spectral.kernel_gradient(spectrum.mT @ gradient.conj(), rows, columns)
     if grad_x is not None and total is not None:
-        grad_x += spectral.input_from_spectrum(total, *x.shape[2:])
+        inner = spectral.without_lead(grad_x, geometry)
+        inner += spectral.input_from_spectrum(total, *inner.shape[2:])
     return grad_x, grad_weight
 
 
-def _all_maps(maps: Tensor, which: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
-    """``[., ., N] -> [., ., B, C']``, zero for the maps that are not among those N."""
-    if which is not None:
-        maps = maps.new_zeros(*maps.shape[:2], len(x) * len(weight)).index_copy_(2, which, maps)
-    return maps.unflatten(2, (len(x), len(weight)))
+def _among(count: int, maps: Tensor, which: Tensor, dim: int) -> Tensor:
+    """`maps` at the places `which` of `count` along `dim`, and zeros at the others."""
+    shape = list(maps.shape)
+    shape[dim] = count
+    return maps.new_zeros(shape).index_copy_(dim, which, maps)
 
 
 def _add_direct_gradients(
@@ -159,13 +164,13 @@ def _add_direct_gradients(
     wanted = [grad_x is not None, grad_weight is not None, False]
     stride = [geometry.stride] * 2
     part_x, part_kernel, _ = torch.ops.aten.convolution_backward(
-        gradient.permute(2, 3, 0, 1).contiguous(), _seen(x, geometry, scale), _rescaled(weight, geometry, scale),
+        gradient.contiguous(), _seen(x, geometry, scale), _rescaled(weight, geometry, scale),
         None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted,
     )  # fmt: skip
     if grad_x is not None:
         _seen(grad_x, geometry, scale).add_(part_x)
     if grad_weight is not None:
-        resize = _resize(geometry, scale, weight.dtype, weight.device)
+        resize = resize_matrix(geometry, scale, weight.dtype, weight.device)
         grad_weight += resize.T @ part_kernel @ resize
 
 

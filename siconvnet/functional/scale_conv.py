@@ -112,7 +112,7 @@ class _ScaleConv(torch.autograd.Function):
         correlate = Correlation(x, weight, geometry)
         out = x.new_zeros(x.shape[0], weight.shape[0], geometry.num_scales, *geometry.frame)
         for scale in range(geometry.num_scales):
-            responses = correlate.responses(scale).unflatten(2, out.shape[:2]).permute(2, 3, 0, 1)
+            responses = correlate.responses(scale).unflatten(0, out.shape[:2])
             _at(out[:, :, scale], geometry, scale).copy_(responses if bias is None else responses + bias.view(-1, 1, 1))
         return out
 
@@ -124,12 +124,12 @@ class _ScaleConv(torch.autograd.Function):
         if torch.is_grad_enabled():
             return *correlation.plain_gradients(_plain(geometry), gradient, (x, weight, bias)), None
         scales = [
-            (scale, _at(gradient[:, :, scale], geometry, scale).permute(2, 3, 0, 1).flatten(2), None)
+            (scale, _at(gradient[:, :, scale], geometry, scale).flatten(0, 1), None)
             for scale in range(geometry.num_scales)
         ]
         grad_bias = None
         if ctx.needs_input_grad[2]:
-            grad_bias = torch.stack([maps.sum((0, 1)) for _, maps, _ in scales]).sum(0).view(x.shape[0], -1).sum(0)
+            grad_bias = torch.stack([maps.sum((1, 2)) for _, maps, _ in scales]).sum(0).view(x.shape[0], -1).sum(0)
         return *correlation.gradients(scales, x, weight, geometry, ctx.needs_input_grad[:2]), grad_bias, None
 
 
@@ -171,15 +171,13 @@ class _ScaleConvPool(torch.autograd.Function):
 
 def _won_by_scale(gradient: Tensor, winner: Tensor, geometry: Geometry) -> Iterator[ScaleGradient]:
     """Split the gradient of the pooled output by the scale that won."""
-    pixels_first = gradient.permute(2, 3, 0, 1).flatten(2)
+    maps, winners = gradient.flatten(0, 1), winner.flatten(0, 1)
     if winner.ndim == 2:
         for scale, which in _maps_by_scale(winner, geometry):
-            yield scale, pixels_first[geometry.inside(scale)][..., which], which
+            yield scale, _at(maps, geometry, scale)[which], which
         return
-    flat = winner.permute(2, 3, 0, 1).flatten(2)
     for scale in range(geometry.num_scales):
-        inside = geometry.inside(scale)
-        yield scale, pixels_first[inside] * (flat[inside] == scale), None
+        yield scale, _at(maps, geometry, scale) * (_at(winners, geometry, scale) == scale), None
 
 
 def _maps_by_scale(winner: Tensor, geometry: Geometry) -> list[tuple[int, Tensor]]:
@@ -196,53 +194,54 @@ def _pixel_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
     best = correlate.responses(0)
     winner = torch.zeros_like(best, dtype=torch.int16)
     for scale in range(1, geometry.num_scales):
-        responses, current = correlate.responses(scale), best[geometry.inside(scale)]
+        responses, current = correlate.responses(scale), _at(best, geometry, scale)
         # Scales ascend, so the winner so far is the largest scale that ever was better.
-        better, so_far = (responses > current).to(torch.int16), winner[geometry.inside(scale)]
+        better, so_far = (responses > current).to(torch.int16), _at(winner, geometry, scale)
         torch.maximum(so_far, better.mul_(scale), out=so_far)
         torch.maximum(responses, current, out=current)
-    best, winner = _channels_first(best, x) + bias.view(-1, 1, 1), _channels_first(winner, x)
+    best, winner = _by_image(best, x) + bias.view(-1, 1, 1), _by_image(winner, x)
     # The scale after the last one that reaches a pixel is the first that has padding there: a zero that may win.
     depth = geometry.depth(x.device)
     padding_wins = (best < 0) & (depth < geometry.num_scales)
-    return best.masked_fill_(padding_wins, 0).contiguous(), torch.where(padding_wins, depth, winner)
+    return best.masked_fill_(padding_wins, 0), torch.where(padding_wins, depth, winner)
 
 
 def _slice_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
     correlate = Correlation(x, weight, geometry)
     best = correlate.responses(0)
     biases = bias.repeat(x.shape[0])
-    peak = best.flatten(0, 1).amax(0) + biases
+    peak = best.amax((1, 2)) + biases
     winner = torch.zeros_like(peak, dtype=torch.int16)
     for scale in range(1, geometry.num_scales):
         responses = correlate.responses(scale)
         # A stride can leave a scale without any response, and then only its padding competes.
-        challenger = responses.flatten(0, 1).amax(0) + biases if responses.numel() else torch.zeros_like(peak)
-        if responses.shape[:2] != geometry.frame:
+        challenger = responses.amax((1, 2)) + biases if responses.numel() else torch.zeros_like(peak)
+        if responses.shape[1:] != geometry.frame:
             challenger = challenger.clamp(min=0)
         better = challenger > peak
         peak = torch.where(better, challenger, peak)
         winner.masked_fill_(better, scale)
-        current = best[geometry.inside(scale)]
-        torch.where(better, responses, current, out=current)
-    best, winner = _channels_first(best, x) + bias.view(-1, 1, 1), winner.view(x.shape[0], -1)
-    return best.mul_(winner[:, :, None, None] < geometry.depth(x.device)).contiguous(), winner
+        current = _at(best, geometry, scale)
+        torch.where(better[:, None, None], responses, current, out=current)
+    best, winner = _by_image(best, x) + bias.view(-1, 1, 1), winner.view(x.shape[0], -1)
+    return best.mul_(winner[:, :, None, None] < geometry.depth(x.device)), winner
 
 
 def _energy_pool(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
     winner = scale_energies(x, weight, bias, geometry).argmax(2).to(torch.int16)
     correlate = Correlation(x, weight, geometry)
-    best = x.new_zeros(*geometry.frame, winner.numel())
+    best = x.new_zeros(*winner.shape, *geometry.frame)
     for scale, maps in _maps_by_scale(winner, geometry):
-        best[(*geometry.inside(scale), maps)] = correlate.responses(scale, maps) + bias[maps % len(bias)]
-    return _channels_first(best, x).contiguous(), winner
+        responses = correlate.responses(scale, maps) + bias[maps % len(bias), None, None]
+        _at(best.flatten(0, 1), geometry, scale)[maps] = responses
+    return best, winner
 
 
 _POOLS = {"pixel": _pixel_pool, "slice": _slice_pool, "energy": _energy_pool}
 
 
-def _channels_first(maps: Tensor, x: Tensor) -> Tensor:
-    return maps.unflatten(2, (x.shape[0], -1)).permute(2, 3, 0, 1)
+def _by_image(maps: Tensor, x: Tensor) -> Tensor:
+    return maps.unflatten(0, (x.shape[0], -1))
 
 
 def _at(maps: Tensor, geometry: Geometry, scale: int) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from siconvnet.functional import spectral
 
 # What a multiply-add costs here, relative to one in a direct convolution. Over 17 shapes from 5x5 to 33x33 on an x86
-# CPU it was 1.9 to 4.1 forward. Backward it was 1.9 to 2.6 up to 13x13, and 0.1 to 1.4 from 15x15 on, where the direct
+# CPU it was 1.9 to 5.1 forward. Backward it was 1.9 to 2.6 up to 13x13, and 0.1 to 1.4 from 15x15 on, where the direct
 # computation falls behind.
-FORWARD_COST = 3.5
+FORWARD_COST = 4.0
 _BACKWARD_COST, _BACKWARD_COST_LARGE, _LARGE = 2.5, 0.6, 15
 
 # The spectra of many kernels are read for few images: the products wait for memory. From 128 x 128 channels on this was
@@ -37,11 +37,11 @@ def prefers_spectral(
     # Direct convolutions leave out the taps that fall on padding: of a 13 x 13 kernel on a 7 x 7 map all but 29 %.
     direct = batch * out_channels * in_group * _taps(height, k, padding) * _taps(width, k, padding)
     height, width = height + 2 * padding, width + 2 * padding
-    rows, columns, half = height - k + 1, width - k + 1, width // 2 + 1
+    half = width // 2 + 1
     # Complex multiply-adds count as four: mixing of channels, kernels' spectra, and the transform back.
     mixing = 4 * height * half * out_channels * in_group * batch
     kernels = 4 * k * (k + half) * height * out_channels * in_group
-    back = 4 * (height + columns) * rows * half * batch * out_channels
+    back = 4 * spectral.maps_cost(height - k + 1, width - k + 1, height, width) * batch * out_channels
     return relative_cost * (mixing + kernels + back) < direct
 
 
@@ -54,7 +54,7 @@ def _taps(length: int, kernel_size: int, padding: int) -> int:
 
 def _grouped_spectrum(x: Tensor, groups: int) -> Tensor:
     """``[B, G C, H, W] -> [Fy, Fx, G, B, C]``."""
-    return torch.fft.rfft2(x).unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2).contiguous()
+    return spectral.input_spectrum(x).unflatten(3, (groups, -1)).transpose(2, 3)
 
 
 def _kernel_spectrum(weight: Tensor, groups: int, axes: tuple[spectral.Axis, spectral.Axis]) -> Tensor:
@@ -73,7 +73,7 @@ def convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     axes = spectral.unscaled_axes(x.shape[2], x.shape[3], k, x)
     product = _grouped_spectrum(x, groups) @ _kernel_spectrum(weight, groups, axes)
     maps = spectral.maps_from_spectrum(product.flatten(2), *axes)
-    maps = maps.unflatten(2, (groups, batch, -1)).permute(3, 2, 4, 0, 1)
+    maps = maps.unflatten(0, (groups, batch, -1)).transpose(0, 1)
     return (maps * _meets_something(x, weight, groups)[:, :, None]).flatten(1, 2).contiguous()
 
 
@@ -89,12 +89,12 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of `convolve` with respect to input and weight."""
     axes = spectral.unscaled_axes(x.shape[2], x.shape[3], weight.shape[-1], x)
-    maps = gradient.unflatten(1, (groups, -1)).permute(3, 4, 1, 0, 2)
-    spectrum = spectral.maps_to_spectrum(maps.flatten(2), *axes).unflatten(2, maps.shape[2:])
+    maps = gradient.unflatten(1, (groups, -1)).transpose(0, 1)
+    spectrum = spectral.maps_to_spectrum(maps.flatten(0, 2), *axes).unflatten(2, maps.shape[:3])
     grad_x = grad_weight = None
     if wanted[0]:
         product = spectrum @ _kernel_spectrum(weight, groups, axes).mH
-        grad_x = torch.fft.irfft2(product.permute(3, 2, 4, 0, 1), s=x.shape[2:]).flatten(1, 2)
+        grad_x = spectral.input_from_spectrum(product.transpose(2, 3).flatten(3), *x.shape[2:])
     if wanted[1]:
         cross = _grouped_spectrum(x, groups).mT @ spectrum.conj()
         grad_weight = spectral.kernel_gradient(cross.transpose(2, 3).flatten(3), *axes)

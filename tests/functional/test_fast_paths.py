@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import conv, plain, spectral_conv
+from siconvnet.functional import conv, plain, spectral, spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
@@ -36,11 +36,16 @@ def tensors(channels, out_channels, kernel_size, height, width, dtype, batch=2):
     return x, weight, torch.randn(out_channels, dtype=dtype) / 3
 
 
-@pytest.fixture(params=[0.0, math.inf], ids=["spectral", "direct"])
+@pytest.fixture(params=["direct", "products", "transforms"])
 def way(request, monkeypatch):
-    """The small tensors of tests would all be convolved directly; here each way is taken in turn."""
+    """The small tensors of tests would all be convolved directly; here each way is taken in turn: direct convolution,
+    and the frequency domain, left by matrix products or by fast transforms."""
     for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
-        monkeypatch.setattr(spectral_conv, cost, request.param)
+        monkeypatch.setattr(spectral_conv, cost, math.inf if request.param == "direct" else 0.0)
+    monkeypatch.setattr(spectral, "is_fast", lambda outputs, length: request.param == "transforms")
+    functional.clear_caches()
+    yield
+    functional.clear_caches()
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +166,25 @@ def test_which_gradients_are_sparse(monkeypatch):
     assert not sparse_enough(0.15, 1, 5), "the first layer of ses_vector_28: 25 times as slow as a direct convolution"
     assert not sparse_enough(0.03, 1, 7), "that of ses_scalar_28"
     assert not sparse_enough(1 / 2704, 1024, 7), "patches that would take more memory than they save time"
+
+
+def test_transforms_are_of_even_lengths_with_small_prime_factors():
+    assert [spectral.transform_length(side) for side in (1, 2, 7, 58, 64, 78, 92, 101)] == [
+        2,
+        2,
+        8,
+        60,
+        64,
+        80,
+        96,
+        108,
+    ]
+
+
+def test_fast_transforms_are_for_many_outputs_of_long_ones():
+    assert spectral.is_fast(64, 80), "the second stage of SACNN"
+    assert not spectral.is_fast(24, 60), "large kernels of the pooled models"
+    assert not spectral.is_fast(26, 30), "short ones"
 
 
 @pytest.mark.parametrize(("length", "kernel", "padding"), [(7, 13, 6), (14, 15, 7), (28, 5, 0), (9, 3, 1), (5, 9, 6)])
