@@ -46,7 +46,12 @@ def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:
 
 def single_precision(*tensors: Tensor | None) -> list[Tensor | None]:
     """Half-precision tensors as float32: transforms need the digits, and complex half is not to be had."""
-    return [t.float() if t is not None and t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+    return [None if tensor is None else at_least_single(tensor) for tensor in tensors]
+
+
+def at_least_single(tensor: Tensor) -> Tensor:
+    """A half-precision tensor as float32, another as it is."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:

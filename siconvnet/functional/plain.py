@@ -6,6 +6,8 @@ Sources: STIR (arXiv 2211.10288), section 3; SESN (arXiv 1910.11093), section 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +54,22 @@ def scale_conv2d(
             response = F.pad(F.conv2d(x, kernel, bias), 4 * ((size - k) // 2,))
         responses.append(response[..., ::stride, ::stride])
     return torch.stack(responses, dim=2)
+
+
+def scale_candidates(x: Tensor, weight: Tensor, bias: Tensor | None, sides: Sequence[int], mode: str) -> Tensor:
+    """Correlate with each of M kernels at S scales, which may be chosen from: ``[B, C, H, W] -> [B, C', M S, H, W]``.
+
+    Each kernel is resized to each side, and correlated with the input, zero-padded by half of that side. Scales run
+    fastest.
+
+    Args:
+        weight: ``[C', M, C, k, k]``.
+        bias: ``[C', M]``, the same at all scales, or none.
+        sides: S odd numbers of pixels.
+    """
+    kernels, biases = weight.flatten(0, 1), None if bias is None else bias.flatten()
+    responses = [F.conv2d(x, rescale_kernel(kernels, side, mode), biases, padding=side // 2) for side in sides]
+    return torch.stack(responses, 2).unflatten(1, weight.shape[:2]).flatten(2, 3)
 
 
 def scale_pool(x: Tensor, mode: str) -> tuple[Tensor, Tensor]:

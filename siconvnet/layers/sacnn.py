@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
-from siconvnet.functional import plain
+from siconvnet.functional import ScaleCandidates
 from siconvnet.layers.checks import check_images
 from siconvnet.names import INTERPOLATIONS
 
@@ -22,38 +22,6 @@ weights begin all but equal: a mean over the scales, from which learning is slow
 def odd_size(kernel_size: int, factor: float) -> int:
     """The odd side nearest to `kernel_size` times `factor`; of two equally near the larger."""
     return 2 * math.floor(kernel_size * factor / 2) + 1
-
-
-def candidate_responses(x: Tensor, weight: Tensor, bias: Tensor, factors: tuple[float, ...], mode: str) -> Tensor:
-    """The responses to all kernels that can be chosen: ``[B, C, H, W] -> [B, C', M S, H, W]``, scales running fastest.
-
-    Base kernel m is resized to the side `odd_size` (k, f) for each factor f, multiplied by k^2 / side^2, so that the
-    responses at all scales are comparable, and correlated with the zero-padded input.
-
-    Args:
-        weight: ``[C', M, C, k, k]``.
-        bias: ``[C', M]``, the same at all scales.
-        factors: S numbers.
-        mode: "nearest", "bilinear", "bicubic" or "area".
-    """
-    kernels, k = weight.flatten(0, 1), weight.shape[-1]
-    sides = [odd_size(k, factor) for factor in factors]
-    responses = [
-        functional.conv2d(x, plain.rescale_kernel(kernels, side, mode), bias.flatten(), padding=side // 2)
-        for side in sides
-    ]
-    return torch.stack(responses, 2).unflatten(1, weight.shape[:2]).flatten(2, 3)
-
-
-def peaks(responses: Tensor) -> Tensor:
-    """The largest response of each candidate: ``[B, C', N, H, W] -> [B, C', N]``."""
-    return responses.flatten(3).max(3).values
-
-
-def choose(responses: Tensor, candidate: Tensor) -> Tensor:
-    """The map of one candidate for each image and channel: ``[B, C', N, H, W], [B, C'] -> [B, C', H, W]``."""
-    index = candidate[:, :, None, None, None].expand(-1, -1, 1, *responses.shape[3:])
-    return responses.gather(2, index).squeeze(2)
 
 
 class SacnnConv2d(nn.Module):
@@ -105,6 +73,7 @@ class SacnnConv2d(nn.Module):
         if not factors or not all(0 < factor < math.inf for factor in factors):
             raise InvalidArgument(f"factors are {factors}: at least one positive number is needed.")
         self.kernel_size, self.factors, self.interp_mode = kernel_size, tuple(factors), interp_mode
+        self.sides = tuple(odd_size(kernel_size, factor) for factor in factors)
         bound = 1 / math.sqrt(in_channels * kernel_size**2)
         self.weight = nn.Parameter(torch.empty(out_channels, num_bases, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels, num_bases))
@@ -119,24 +88,24 @@ class SacnnConv2d(nn.Module):
             nn.init.zeros_(self.attention.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        responses = self._responses(x)
+        candidates = self._candidates(x)
         if self.attention is None:
-            return choose(responses, peaks(responses).argmax(2))
-        weights = self.attention(peaks(responses)).softmax(2)
-        return torch.einsum("bcnhw,bcn->bchw", responses, weights)
+            chosen = candidates.peaks.argmax(2)
+            return candidates.mix(F.one_hot(chosen, candidates.peaks.shape[2]).to(x.dtype))
+        return candidates.mix(self.attention(candidates.peaks).softmax(2))
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """The chosen scale of each channel, or the one with the largest weight, as an index of `factors`: ``[B, C']``.
 
         Of equals the earlier base kernel wins, then the earlier scale. Which base kernel it was is not told.
         """
-        scores = peaks(self._responses(x))
+        scores = self._candidates(x).peaks
         scores = scores if self.attention is None else self.attention(scores)
         return scores.argmax(2) % len(self.factors)
 
-    def _responses(self, x: Tensor) -> Tensor:
+    def _candidates(self, x: Tensor) -> ScaleCandidates:
         check_images(x, self.weight.shape[2], self.weight)
-        return candidate_responses(x, self.weight, self.bias, self.factors, self.interp_mode)
+        return ScaleCandidates(x, self.weight, self.bias, self.sides, self.interp_mode)
 
     def extra_repr(self) -> str:
         out_channels, num_bases, in_channels = self.weight.shape[:3]

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import conv, plain, spectral, spectral_conv
+from siconvnet.functional import ScaleCandidates, conv, plain, spectral, spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
@@ -242,6 +242,47 @@ def test_conv3d_to_its_maximum_is_twice_differentiable():
     parameters = (weight.requires_grad_(), bias.requires_grad_())
     assert torch.autograd.gradcheck(of_parameters, parameters)
     assert torch.autograd.gradgradcheck(of_parameters, parameters)
+
+
+def mixed(sides, mode):
+    def function(x, weight, bias):
+        candidates = ScaleCandidates(x, weight, bias, sides, mode)
+        return candidates.mix(candidates.peaks.softmax(2))
+
+    return function
+
+
+def chosen(sides, mode):
+    def function(x, weight, bias):
+        candidates = ScaleCandidates(x, weight, bias, sides, mode)
+        winner = candidates.peaks.argmax(2)
+        return candidates.mix(torch.nn.functional.one_hot(winner, candidates.peaks.shape[2]).to(x.dtype)), winner
+
+    return function
+
+
+@pytest.mark.parametrize("upstream", [dense, sparse])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("combined", [mixed, chosen])
+def test_scale_candidates(way, combined, mode, upstream):
+    for num_bases, sides, (height, width) in ((1, (5, 9, 11), (17, 20)), (2, (3, 5, 15), (8, 7))):
+        x, _, _ = tensors(2, 3, 5, height, width, torch.float64)
+        weight = torch.randn(3, num_bases, 2, 5, 5, dtype=torch.float64) / 5
+        bias = torch.randn(3, num_bases, dtype=torch.float64) / 3
+        assert_same(combined(sides, mode), (x, weight, bias), upstream)
+
+
+@pytest.mark.parametrize("combined", [mixed, chosen])
+def test_scale_candidates_are_twice_differentiable(way, combined):
+    shapes = (1, 2, 6, 5), (2, 2, 2, 3, 3), (2, 2)
+    inputs = tuple(torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+
+    def function(*inputs):
+        result = combined((3, 5), "bicubic")(*inputs)
+        return result[0] if isinstance(result, tuple) else result
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
 
 
 @pytest.mark.parametrize("upstream", [dense, sparse])

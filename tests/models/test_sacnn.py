@@ -10,8 +10,9 @@ from torch import Tensor
 import siconvnet
 from siconvnet.datasets import load_dataset
 from siconvnet.errors import InvalidArgument, UnknownName
+from siconvnet.functional import plain
 from siconvnet.layers import SacnnConv2d
-from siconvnet.layers.sacnn import GAIN, candidate_responses, choose, odd_size, peaks
+from siconvnet.layers.sacnn import GAIN, odd_size
 from siconvnet.metrics.indices import scale_indices, selection_consistency
 from siconvnet.models.sacnn import _FACTORS
 
@@ -54,7 +55,7 @@ def test_sides_of_the_network():
 @pytest.mark.parametrize("num_bases", [1, 3])
 def test_candidates_are_rescaled_kernels_on_padded_input(num_bases):
     conv = layer(num_bases=num_bases)
-    found = candidate_responses(images(), conv.weight, conv.bias, conv.factors, "bicubic")
+    found = plain.scale_candidates(images(), conv.weight, conv.bias, conv.sides, "bicubic")
     assert found.shape == (2, 3, num_bases * 2, 20, 20)
     torch.testing.assert_close(found, by_hand(conv, images()))
 
@@ -101,7 +102,7 @@ def test_attention_does_not_start_as_a_mean_of_all(name):
     conv = siconvnet.create_model(name, num_channels=1, num_classes=36).conv1
     x = torch.from_numpy(load_dataset("emoji").select("train", [40]).images[:8])
     with torch.no_grad():
-        scores = conv.attention(peaks(conv._responses(x)))
+        scores = conv.attention(conv._candidates(x).peaks)
     largest, gentle = (part.softmax(2).max(2).values.mean() for part in (scores, scores / GAIN))
     uniform = 1 / scores.shape[2]
     assert largest > 1.8 * uniform and gentle < 1.5 * uniform
@@ -113,12 +114,6 @@ def test_of_equals_the_first_is_chosen():
         conv.weight.zero_()
         conv.bias.zero_()
     assert not conv.scale_indices(images()).any()
-
-
-def test_choose_and_peaks():
-    responses = torch.arange(2 * 1 * 3 * 2 * 2.0).view(2, 1, 3, 2, 2)
-    assert peaks(responses).tolist() == [[[3, 7, 11]], [[15, 19, 23]]]
-    assert torch.equal(choose(responses, torch.tensor([[2], [0]])), responses[[0, 1], :, [2, 0]])
 
 
 @pytest.mark.parametrize("select", ["max", "attention"])
