@@ -153,6 +153,8 @@ class Board:
             self.estimate.add(kind(spec), outcome.metrics.get("epochs"), outcome.metrics.get("run_time"))
             took = duration(outcome.metrics.get("run_time", 0.0))
             told = f"test accuracy {outcome.metrics.get('test_acc', float('nan')):.2f} % in {took}"
+            if "diverged_epoch" in outcome.metrics:
+                told += f", diverged in epoch {outcome.metrics['diverged_epoch']:.0f}"
         else:
             self.failed += 1
             told = f"failed on {outcome.host or 'an unknown machine'}: {outcome.reason}"

@@ -32,6 +32,9 @@ def execute(
 ) -> Result:
     """Train, keep the best weights (without a validation split the last), test once.
 
+    A run that diverges after its first epoch ends there, and its best weights are tested: that is what the paper's
+    protocol comes to, which trains on with losses that are no numbers until its patience is over.
+
     Same spec, same machine, same number of threads: the same result bit for bit on a CPU.
 
     Args:
@@ -41,7 +44,8 @@ def execute(
     Raises:
         InvalidArgument: the spec is none.
         DatasetError: the data is missing or broken.
-        TrainingError: the loss is no finite number any more; observers saw the run end as FAILED.
+        TrainingError: the loss was no finite number before anything was learned, or in a study without a validation
+            split; observers saw the run end as FAILED.
         KeyboardInterrupt: observers saw the run end as KILLED.
     """
     from benchmark.training import Training, seed_everything
@@ -69,12 +73,7 @@ def execute(
     try:
         for observer in observers:
             observer.started(started)
-        while not training.finished:
-            epoch = training.epoch(lambda done, total: _each_step(observers, done, total))
-            if checkpoint:
-                checkpoint.after_epoch()
-            for observer in observers:
-                observer.epoch(epoch)
+        diverged = _train(training, observers, checkpoint)
         training.restore_best()
         predictions = task.predict(model)
         _require_finite(predictions)
@@ -92,6 +91,7 @@ def execute(
         metrics={
             **spec.study.summarise(spec, predictions),
             **_best(training),
+            **diverged,
             "epochs": len(training.history),
             "avg_time": training.average_time,
             "run_time": before + end - started.time,
@@ -104,6 +104,24 @@ def execute(
     for observer in observers:
         observer.finished(result)
     return result
+
+
+def _train(training: Training, observers: Sequence[Observer], checkpoint: Checkpoint | None) -> dict[str, float]:
+    """All epochs; the figures of a run that diverged when it had learned something."""
+    from benchmark.training import Diverged
+
+    while not training.finished:
+        try:
+            epoch = training.epoch(lambda done, total: _each_step(observers, done, total))
+        except Diverged:
+            if not training.best_weights:
+                raise
+            return {"diverged_epoch": len(training.history) + 1}
+        if checkpoint:
+            checkpoint.after_epoch()
+        for observer in observers:
+            observer.epoch(epoch)
+    return {}
 
 
 def _require_finite(predictions: Predictions) -> None:

@@ -40,6 +40,8 @@ def render(spec: RunSpec, metrics: Mapping[str, float]) -> Group:
     if "best_acc" in metrics:
         when = f"[dim]epoch {metrics['best_epoch']:.0f} of {metrics['epochs']:.0f}[/]"
         add("best validation", f"{metrics['best_acc']:.2f} %", note=when)
+    if "diverged_epoch" in metrics:
+        add("diverged in epoch", f"{metrics['diverged_epoch']:.0f}", note="[dim]tested: the best weights before it[/]")
     took = "[dim]published: on an A100[/]" if found.epoch_time else ""
     add("time per epoch", f"{metrics['avg_time']:.2f} s", (found.epoch_time,), took)
     add("time in all", duration(metrics["run_time"]))

@@ -33,6 +33,10 @@ class TrainingError(SiconvnetError):
     """A run that cannot go on: its loss is no finite number any more, or its internal scales have run away."""
 
 
+class Diverged(TrainingError):
+    """The loss is no finite number any more, so that no later epoch can be better than the best one before it."""
+
+
 class Batches(Protocol):
     """A split on the device, in batches of images, as models take them, and labels."""
 
@@ -152,7 +156,8 @@ class Training:
         """Train on every batch once, validate, remember the weights if they are the best so far.
 
         Raises:
-            TrainingError: the training or the validation loss is not finite, or internal scales have run away.
+            Diverged: the training or the validation loss is not finite.
+            TrainingError: internal scales have run away.
         """
         number = len(self.history) + 1
         try:
@@ -229,7 +234,7 @@ class Training:
 
     def _require_finite(self, loss: float, part: str, number: int) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
+            raise Diverged(
                 f"{DIVERGED}the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
                 "a smaller --lr may train."
             )

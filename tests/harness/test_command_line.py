@@ -157,10 +157,12 @@ def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture)
         console = Console(width=120, record=True, file=io.StringIO())
         console.print(render(spec, metrics))
         texts.append(console.export_text())
+    console.print(render(spec, {**metrics, "diverged_epoch": 14}))
+    assert re.search(r"diverged in epoch +14 .*the best weights before it", console.export_text())
     assert "39.11 ± 3.67 %" in texts[0]
     assert "1.1 std below the mean" in texts[0]
     assert re.search(r"^ +single runs +30.38 to 45.57 % *$", texts[0], re.M)
-    assert "not compared" not in texts[0]
+    assert "not compared" not in texts[0] and "diverged" not in texts[0]
     assert "max epochs 5 instead of 200; learning rate 0.01 instead of 0.001" in texts[1]
     assert " std below" not in texts[1]
     assert incomparable(RunSpec("sesn", "emoji", 2), None) == "nothing published for this cell"

@@ -15,7 +15,7 @@ from benchmark.events import Ended, Epoch, Observer, Result, Started
 from benchmark.execution import execute
 from benchmark.protocol import ALL_SCALES, BANDS
 from benchmark.spec import RunSpec
-from benchmark.training import TrainingError
+from benchmark.training import StepCallback, Training, TrainingError
 from siconvnet.datasets import load_dataset
 from siconvnet.errors import DatasetError
 
@@ -104,6 +104,32 @@ def test_observers_see_a_run_in_order(spec: RunSpec) -> None:
     notes = Notes()
     execute(dataclasses.replace(spec, max_epochs=1), device="cpu", observers=[notes])
     assert notes.seen == ["started", "1/4", "2/4", "3/4", "4/4", "epoch 1", "finished"]
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_a_run_that_diverges_later_is_judged_by_its_best_weights(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """As in the paper's protocol, which trains on with losses that are no numbers, and tests the best weights."""
+    undisturbed = execute(dataclasses.replace(spec, max_epochs=2), device="cpu")
+    one_pass = Training._pass
+
+    def poisoned(training: Training, on_step: StepCallback | None) -> tuple[float, float]:
+        found = one_pass(training, on_step)
+        if len(training.history) < 2:
+            return found
+        for parameter in training.model.parameters():
+            parameter.data.fill_(float("nan"))
+        return (float("nan"), 0.0) if part == "training" else found
+
+    monkeypatch.setattr(Training, "_pass", poisoned)
+    notes = Notes()
+    result = execute(spec, device="cpu", observers=[notes])
+    assert same(result, undisturbed)
+    assert result.metrics["test_acc"] == undisturbed.metrics["test_acc"]
+    assert (result.metrics["diverged_epoch"], result.metrics["epochs"]) == (3, 2)
+    assert "diverged_epoch" not in undisturbed.metrics
+    assert notes.seen[-1] == "finished" and "epoch 3" not in notes.seen
 
 
 def test_loss_that_is_no_number_is_a_failed_run(spec: RunSpec) -> None:
