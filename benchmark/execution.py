@@ -32,8 +32,8 @@ def execute(
 ) -> Result:
     """Train, keep the best weights (without a validation split the last), test once.
 
-    A run that diverges after its first epoch ends there, and its best weights are tested: that is what the paper's
-    protocol comes to, which trains on with losses that are no numbers until its patience is over.
+    A run whose weights cease to be numbers after its first epoch ends there, and its best weights are tested: that is
+    what the paper's protocol comes to, which trains on with them until its patience is over.
 
     Same spec, same machine, same number of threads: the same result bit for bit on a CPU.
 
@@ -44,8 +44,8 @@ def execute(
     Raises:
         InvalidArgument: the spec is none.
         DatasetError: the data is missing or broken.
-        TrainingError: the loss was no finite number before anything was learned, or in a study without a validation
-            split; observers saw the run end as FAILED.
+        TrainingError: the loss is no finite number any more, and there are no best weights to test, or the weights
+            are finite still; observers saw the run end as FAILED.
         KeyboardInterrupt: observers saw the run end as KILLED.
     """
     from benchmark.training import Training, seed_everything

@@ -200,10 +200,11 @@ def _stated(study: Study, values: Mapping[str, Any]) -> tuple[tuple[str, Any], .
 def choose(grid: Grid, ended: Mapping[str, RunState]) -> dict[Cell, float]:
     """The selected rate of each cell whose runs for the selection have all ended.
 
-    A run that diverged counts as one that learned nothing. It would do so again, and would hold up its cell for ever.
+    A run that failed by diverging counts as one that learned nothing. It would do so again, and would hold up its cell
+    for ever.
 
     Args:
-        ended: spec hash -> run that finished or diverged.
+        ended: spec hash -> run that finished, or failed by diverging.
     """
     chosen: dict[Cell, float] = {}
     for cell in cells(grid) if grid.select_over else ():

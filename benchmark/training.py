@@ -34,7 +34,7 @@ class TrainingError(SiconvnetError):
 
 
 class Diverged(TrainingError):
-    """The loss is no finite number any more, so that no later epoch can be better than the best one before it."""
+    """Weights are no finite numbers any more, so that no later epoch can be better than the best one before it."""
 
 
 class Batches(Protocol):
@@ -156,13 +156,15 @@ class Training:
         """Train on every batch once, validate, remember the weights if they are the best so far.
 
         Raises:
-            Diverged: the training or the validation loss is not finite.
-            TrainingError: internal scales have run away.
+            Diverged: the training or the validation loss is not finite, nor are all weights.
+            TrainingError: only the loss is not finite, or internal scales have run away.
         """
         number = len(self.history) + 1
         try:
             return self._epoch(number, on_step)
         except ScaleError as error:
+            if self._lost():
+                raise Diverged(f"{DIVERGED}epoch {number} at learning rate {self.lr:g}: {error}") from error
             raise TrainingError(f"epoch {number}: {error}") from error
 
     def _epoch(self, number: int, on_step: StepCallback | None) -> Epoch:
@@ -234,10 +236,15 @@ class Training:
 
     def _require_finite(self, loss: float, part: str, number: int) -> None:
         if not math.isfinite(loss):
-            raise Diverged(
+            kind = Diverged if self._lost() else TrainingError
+            raise kind(
                 f"{DIVERGED}the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
                 "a smaller --lr may train."
             )
+
+    def _lost(self) -> bool:
+        """Whether some weight or statistic is no finite number any more, from which training does not come back."""
+        return not all(bool(torch.isfinite(value).all()) for value in self.model.state_dict().values())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the following epochs depend on, the random generators included."""

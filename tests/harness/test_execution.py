@@ -106,6 +106,38 @@ def test_observers_see_a_run_in_order(spec: RunSpec) -> None:
     assert notes.seen == ["started", "1/4", "2/4", "3/4", "4/4", "epoch 1", "finished"]
 
 
+def test_a_run_that_diverges_without_a_validation_split_has_failed(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_pass = Training._pass
+
+    def poisoned(training: Training, on_step: StepCallback | None) -> tuple[float, float]:
+        training.valid = training.patience = None
+        found = one_pass(training, on_step)
+        return (float("nan"), 0.0) if training.history else found
+
+    monkeypatch.setattr(Training, "_pass", poisoned)
+    notes = Notes()
+    with pytest.raises(TrainingError, match=r"^diverged: .* in epoch 2 "):
+        execute(spec, device="cpu", observers=[notes])
+    assert notes.seen[-1] == "FAILED"
+
+
+def test_a_loss_that_is_no_number_with_weights_that_are_has_failed(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's loop would go on from there, and may come back: its best weights may be yet to come."""
+    one_pass = Training._pass
+
+    def overflowing(training: Training, on_step: StepCallback | None) -> tuple[float, float]:
+        found = one_pass(training, on_step)
+        return (float("inf"), 0.0) if training.history else found
+
+    monkeypatch.setattr(Training, "_pass", overflowing)
+    with pytest.raises(TrainingError, match=r"^diverged: .* became inf in epoch 2 "):
+        execute(spec, device="cpu")
+
+
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_a_run_that_diverges_later_is_judged_by_its_best_weights(
     spec: RunSpec, monkeypatch: pytest.MonkeyPatch, part: str

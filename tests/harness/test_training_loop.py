@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.training import Samples, Tally, Training, TrainingError, measure, seed_everything
+from benchmark.training import Diverged, Samples, Tally, Training, TrainingError, measure, seed_everything
+from siconvnet.layers.learned_scales import ScaleError
 
 
 def small_problem(count: int = 40, *, seed: int = 0) -> Samples:
@@ -162,6 +163,24 @@ def test_loss_that_is_no_number_ends_the_run(poison: str) -> None:
     with pytest.raises(TrainingError, match=r"^diverged: the .* loss became nan in epoch 1 .*--lr"):
         run.epoch()
     assert not run.history
+
+
+class Runaway(nn.Module):
+    """Refuses to compute, as layers with learned scales do when these are of no use."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ScaleError("internal scales left the canvas")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_scales_that_run_away_end_the_run(lost: bool) -> None:
+    run = training(net=nn.Sequential(small_net(), Runaway()))
+    if lost:
+        next(run.model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="internal scales left the canvas") as caught:
+        run.epoch()
+    assert isinstance(caught.value, Diverged) == lost
+    assert str(caught.value).startswith("diverged: ") == lost
 
 
 def test_sums_are_exact() -> None:

@@ -187,7 +187,7 @@ def test_a_run_that_diverged_does_not_hold_up_its_cell() -> None:
     grid = stir(("emoji",), (2,), ("standard",), lrs=(1e-2, 1e-3), seeds=range(1, 26), select_over=range(1, 6))
     specs = expand(grid)
     first, *others = (finished(spec, 90.0 if spec.lr == 1e-2 else 80.0) for spec in specs)
-    reason = "diverged: the training loss became nan in epoch 2 at learning rate 0.01; a smaller --lr may train."
+    reason = "diverged: the training loss became nan in epoch 1 at learning rate 0.01; a smaller --lr may train."
     diverged = dataclasses.replace(first, status="FAILED", reason=reason, best_acc=None)
     crashed = dataclasses.replace(diverged, reason="RuntimeError: out of memory")
     assert len(plan([grid], [crashed, *others]).specs) == 10  # to be tried again before the choice
