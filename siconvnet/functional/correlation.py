@@ -113,6 +113,8 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of input and weight from those of the responses.
 
+    Where `geometry` tells of padding, what stands there in the gradient of the input means nothing.
+
     Args:
         of_scales: for each scale that has any, the scale, the gradient of its responses ``[N, P, Q]`` inside the
             frame, and which of the B * C' maps those N are (none: all).
@@ -178,6 +180,8 @@ def plain_gradients(
     function: Callable[..., Tensor], gradient: Tensor, inputs: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of `function` that can be differentiated again."""
+    # One input may have been computed from another, and that way is not this function's.
+    inputs = tuple(None if tensor is None else tensor.view_as(tensor) for tensor in inputs)
     wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
     found = iter(torch.autograd.grad(function(*inputs), wanted, gradient, create_graph=True))
     return tuple(next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs)

@@ -58,7 +58,9 @@ def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
     """Run an `autograd.Function` method in the precision of what it is given, also under autocast."""
 
     @wraps(function)
-    def run(ctx: Any, first: Tensor, *rest: Any) -> Any:
+    def run(ctx: Any, first: Tensor | None, *rest: Any) -> Any:
+        if first is None:  # a gradient that is not defined, where the method asks not to be given zeros instead
+            return function(ctx, first, *rest)
         device = first.device.type
         with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             return function(ctx, first, *rest)

@@ -1,7 +1,8 @@
 """Convolution with kernels at several scales, of which each image and channel takes one, or a weighted mean.
 
 `plain.scale_candidates` says what is computed. A candidate is judged by its largest response, so all responses have to
-be computed; but the gradient goes back through their peaks and the one mixed map, never through a tensor of them all.
+be computed and held; but the gradient goes back through their peaks and the one mixed map, never through a tensor of
+them all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from siconvnet.errors import InvalidArgument
 from siconvnet.functional import correlation, plain
 from siconvnet.functional.conv import Places, find_places, is_sparse, sparse_gradients
 from siconvnet.functional.correlation import Correlation, ScaleGradient
@@ -21,7 +23,9 @@ from siconvnet.functional.geometry import Geometry
 
 
 class ScaleCandidates:
-    """The responses of images to kernels at several scales, ready to be judged and mixed.
+    """The responses of images to kernels at several scales, ready to be judged, chosen from and mixed.
+
+    They are computed in single precision at least, also under autocast.
 
     Args:
         x: ``[B, C, H, W]``.
@@ -32,16 +36,25 @@ class ScaleCandidates:
 
     Attributes:
         peaks: the largest response of each candidate, ``[B, C', M S]``, scales running fastest.
+
+    Raises:
+        InvalidArgument: kernels or sides that are even.
     """
 
     def __init__(self, x: Tensor, weight: Tensor, bias: Tensor, sides: Sequence[int], mode: str):
+        if any(side % 2 == 0 for side in (*sides, *weight.shape[-2:])):
+            raise InvalidArgument(
+                f"kernels of {tuple(weight.shape[-2:])} pixels are rescaled to {tuple(sides)}: all must be odd, so "
+                "that they share a centre."
+            )
         self._dtype, self._num_scales = x.dtype, len(sides)
         self._every: Tensor | None = None
         if plain_requested() or x.numel() == 0:
             self._every = plain.scale_candidates(x, weight, bias, sides, mode)
             self.peaks = _peaks(self._every)
             return
-        k, zeros = weight.shape[-1], max(sides) // 2
+        k = weight.shape[-1]
+        zeros = max(*sides, k) // 2
         scales = tuple((side - k) // 2 for side in sides)
         geometry = Geometry(x.shape[2] + 2 * zeros, x.shape[3] + 2 * zeros, k, max(scales) + 1, mode, zeros, 1)
         self._inputs = at_least_single(x), at_least_single(weight), geometry, scales
@@ -49,13 +62,23 @@ class ScaleCandidates:
         peaks, *self._responses = _Peaks.apply(*self._inputs)
         self.peaks = (peaks + self._bias[:, :, None]).flatten(2).to(self._dtype)
 
+    def choose(self, candidate: Tensor) -> Tensor:
+        """The responses of one candidate for each image and channel: ``[B, C'] -> [B, C', H, W]``."""
+        if self._every is not None:
+            index = candidate[:, :, None, None, None].expand(-1, -1, 1, *self._every.shape[3:])
+            return self._every.gather(2, index).squeeze(2)
+        return self._mixed(F.one_hot(candidate, self.peaks.shape[2]), one=True)
+
     def mix(self, weights: Tensor) -> Tensor:
         """The sum of the responses of all candidates, each times its weight: ``[B, C', M S] -> [B, C', H, W]``."""
         if self._every is not None:
             return torch.einsum("bcnhw,bcn->bchw", self._every, weights)
+        return self._mixed(weights, one=False)
+
+    def _mixed(self, weights: Tensor, one: bool) -> Tensor:
         weights = weights.to(self._bias.dtype).unflatten(2, (-1, self._num_scales))
-        maps = _Mix.apply(weights, *self._inputs, *self._responses)
-        return (maps + torch.einsum("bcms,cm->bc", weights, self._bias)[..., None, None]).to(self._dtype)
+        maps = _Mix.apply(weights, one, *self._inputs, *self._responses)
+        return (maps + (weights * self._bias[:, :, None]).sum((2, 3))[..., None, None]).to(self._dtype)
 
 
 class _Peaks(torch.autograd.Function):
@@ -71,11 +94,15 @@ class _Peaks(torch.autograd.Function):
         ctx.save_for_backward(x, weight, torch.stack([places for _, places in found], 3))
         ctx.geometry, ctx.scales = geometry, scales
         ctx.mark_non_differentiable(*responses)
+        # Their gradients would be made of zeros, as large as they are.
+        ctx.set_materialize_grads(False)
         return torch.stack([peaks for peaks, _ in found], 3), *responses
 
     @staticmethod
     @without_autocast
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        if gradient is None:
+            return None, None, None, None
         x, weight, places = ctx.saved_tensors
         geometry: Geometry = ctx.geometry
         if torch.is_grad_enabled():
@@ -89,13 +116,14 @@ class _Peaks(torch.autograd.Function):
 
 
 class _Mix(torch.autograd.Function):
-    """The weighted sum of what `_Peaks` computed."""
+    """The weighted sum of what `_Peaks` computed; with `one`, where one weight is 1 and the others are 0, a copy."""
 
     @staticmethod
     @without_autocast
     def forward(
         ctx: Any,
         weights: Tensor,
+        one: bool,
         x: Tensor,
         weight: Tensor,
         geometry: Geometry,
@@ -106,8 +134,11 @@ class _Mix(torch.autograd.Function):
         ctx.geometry, ctx.scales = geometry, scales
         mixed = torch.zeros_like(responses[0][:, :, 0])
         for of_scale, share in zip(responses, weights.unbind(3), strict=True):
-            for maps, factor in zip(of_scale.unbind(2), share.unbind(2), strict=True):
-                mixed.addcmul_(maps, factor[..., None, None])
+            for maps, factor in zip(of_scale.unbind(2), share[..., None, None].unbind(2), strict=True):
+                if one:
+                    torch.where(factor != 0, maps, mixed, out=mixed)
+                else:
+                    mixed.addcmul_(maps, factor)
         return mixed
 
     @staticmethod
@@ -121,18 +152,19 @@ class _Mix(torch.autograd.Function):
             def mixed(weights: Tensor, x: Tensor, weight: Tensor) -> Tensor:
                 return torch.einsum("bcnhw,bcn->bchw", _candidates(x, weight, geometry, ctx.scales), weights.flatten(2))
 
-            return *correlation.plain_gradients(mixed, gradient, (weights, x, weight)), *of_rest
+            of_weights, *of_both = correlation.plain_gradients(mixed, gradient, (weights, x, weight))
+            return of_weights, None, *of_both, *of_rest
         grad_weights = None
         if responses:
             grad_weights = torch.stack([torch.einsum("bchw,bcmhw->bcm", gradient, maps) for maps in responses], 3)
-        largest, wanted = geometry.size(max(ctx.scales)), ctx.needs_input_grad[1:3]
+        largest, wanted = geometry.size(max(ctx.scales)), ctx.needs_input_grad[2:4]
         if is_sparse(gradient, weight.new_empty(1, weight.shape[2], largest, largest)):
             places = _mixed_places(gradient, weights, ctx.scales)
             grads = _gradients_of_places(places, x, weight, geometry, wanted)
         else:
             maps = _mixed_maps(gradient, weights, ctx.scales)
             grads = _gradients_of_maps(maps, x, weight, geometry, wanted)
-        return grad_weights, *grads, *of_rest
+        return grad_weights, None, *grads, *of_rest
 
 
 def _peaks(candidates: Tensor) -> Tensor:
@@ -165,12 +197,15 @@ def _mixed_places(gradient: Tensor, weights: Tensor, scales: tuple[int, ...]) ->
 
 def _mixed_maps(gradient: Tensor, weights: Tensor, scales: tuple[int, ...]) -> Iterator[ScaleGradient]:
     """For each scale the mixed map's gradient, once for each candidate that has a part in it."""
-    maps = gradient.flatten(0, 1)
+    every = bool((weights != 0).all())
     for scale, parts in zip(scales, weights.unbind(3), strict=True):
+        if every:
+            yield scale, (gradient[:, :, None] * parts[..., None, None]).flatten(0, 2), None
+            continue
         flat = parts.flatten()
         which = flat.nonzero().squeeze(1)
         if len(which):
-            yield scale, maps[which // parts.shape[2]] * flat[which, None, None], which
+            yield scale, gradient.flatten(0, 1)[which // parts.shape[2]] * flat[which, None, None], which
 
 
 def _gradients_of_maps(
@@ -192,9 +227,19 @@ def _gradients_of_places(
     for scale, places in of_scales:
         resize = correlation.resize_matrix(geometry, scale, weight.dtype, weight.device)
         kernels = resize @ weight.flatten(0, 1) @ resize.T
-        part_x, part, _ = sparse_gradients(places, x, kernels, geometry.size(scale) // 2, 1, (*wanted, False))
-        if grad_x is not None and part_x is not None:
-            grad_x += part_x
-        if grad_weight is not None and part is not None:
-            grad_weight += (resize.T @ part @ resize).view_as(weight)
+        for some in _in_portions(places, geometry, kernels):
+            part_x, part, _ = sparse_gradients(some, x, kernels, geometry.size(scale) // 2, 1, (*wanted, False))
+            if grad_x is not None and part_x is not None:
+                grad_x += part_x
+            if grad_weight is not None and part is not None:
+                grad_weight += (resize.T @ part @ resize).view_as(weight)
     return grad_x, grad_weight
+
+
+def _in_portions(places: Places, geometry: Geometry, kernels: Tensor) -> Iterator[Places]:
+    """So many places at a time that their patches take no more memory than four times the responses."""
+    batch = 1 + int(places.image[-1]) if len(places.image) else 1
+    height, width = geometry.frame
+    most = max(1, 4 * batch * len(kernels) * height * width // kernels[0].numel())
+    for part in zip(*(tensor.split(most) for tensor in places), strict=True):
+        yield Places(*part)

@@ -45,7 +45,7 @@ class Axis:
         kernel_adjoint: ``[k, F]``, from a cross-spectrum to the taps, with the weights of a half spectrum.
         inverse: ``[P, F]``, spectrum to outputs; none where a fast transform does it.
         forward: ``[F, P]``, outputs to spectrum; none where a fast transform does it.
-        outputs: the P places that are wanted of the transform's.
+        outputs: where a fast transform has the P adjacent places that are wanted.
         length: of the transform, in pixels.
     """
 

@@ -37,10 +37,10 @@ def prefers_spectral(
     # Direct convolutions leave out the taps that fall on padding: of a 13 x 13 kernel on a 7 x 7 map all but 29 %.
     direct = batch * out_channels * in_group * _taps(height, k, padding) * _taps(width, k, padding)
     height, width = height + 2 * padding, width + 2 * padding
-    half = width // 2 + 1
+    length, half = spectral.transform_length(height), spectral.transform_length(width) // 2 + 1
     # Complex multiply-adds count as four: mixing of channels, kernels' spectra, and the transform back.
-    mixing = 4 * height * half * out_channels * in_group * batch
-    kernels = 4 * k * (k + half) * height * out_channels * in_group
+    mixing = 4 * length * half * out_channels * in_group * batch
+    kernels = 4 * k * (k + half) * length * out_channels * in_group
     back = 4 * spectral.maps_cost(height - k + 1, width - k + 1, height, width) * batch * out_channels
     return relative_cost * (mixing + kernels + back) < direct
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from siconvnet.errors import InvalidArgument, UnknownName
@@ -90,8 +89,7 @@ class SacnnConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         candidates = self._candidates(x)
         if self.attention is None:
-            chosen = candidates.peaks.argmax(2)
-            return candidates.mix(F.one_hot(chosen, candidates.peaks.shape[2]).to(x.dtype))
+            return candidates.choose(candidates.peaks.argmax(2))
         return candidates.mix(self.attention(candidates.peaks).softmax(2))
 
     def scale_indices(self, x: Tensor) -> Tensor:

@@ -134,6 +134,20 @@ def blobs(widths: list[float], side: int) -> Tensor:
 
 
 @pytest.mark.parametrize("select", ["max", "attention"])
+def test_half_precision_and_autocast(select):
+    conv = SacnnConv2d(2, 3, 5, FACTORS, select=select)
+    x = images().float()
+    expected = conv(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = conv(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)  # the attention's linear map follows autocast
+    found.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in conv.parameters())
+    assert conv.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("select", ["max", "attention"])
 def test_gradients_are_those_of_finite_differences(select):
     conv = SacnnConv2d(1, 2, 3, FACTORS, 2, select=select).double()
     x = torch.rand(1, 1, 6, 6, dtype=torch.float64, requires_grad=True)
