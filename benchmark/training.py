@@ -164,7 +164,7 @@ class Training:
             return self._epoch(number, on_step)
         except ScaleError as error:
             if self._lost():
-                raise Diverged(f"{DIVERGED}epoch {number} at learning rate {self.lr:g}: {error}") from error
+                raise Diverged(f"{DIVERGED}epoch {number}: {error}") from error
             raise TrainingError(f"epoch {number}: {error}") from error
 
     def _epoch(self, number: int, on_step: StepCallback | None) -> Epoch:

@@ -70,14 +70,14 @@ def test_failed_runs_are_rows_and_the_sweep_goes_on(bench: Bench) -> None:
     assert bench.seeds() == bench.seeds("FAILED") == [1, 2]
     failed = bench.runs("FAILED")[0]
     assert "loss became" in failed.reason
-    assert "TrainingError" in failed.last_lines
+    assert "training.Diverged" in failed.last_lines
     assert failed.host == os.uname().nodename
     assert out.count("loss became") >= 4
 
     code, out, _ = bench.run(["status", *bench.where(), "--verbose"])
     assert "2 done, 2 failed, 0 to do" in out
     assert re.search(r"^failed: standard s1 .* on \S+: diverged: the training loss became", out, re.M)
-    assert "TrainingError" in out
+    assert "training.Diverged" in out
     code, out, err = bench.run([*line, "--retry-failed"])
     assert code == 1
     assert len(bench.runs("FAILED")) == 4
