@@ -74,7 +74,7 @@ def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, rela
 
 
 # Patches may hold so many numbers for each one of the gradient: they cost memory, and gathering has poor locality.
-_PATCH_BUDGET = 4
+PATCH_BUDGET = 4
 
 # And there are so many numbers for each nonzero at least: small kernels keep to the budget with many nonzeros, where a
 # direct convolution is sooner done. From 1 x 5 x 5 to 63 x 13 x 13, gathering a tap took as long as 160 to 750 of its.
@@ -88,7 +88,7 @@ def is_sparse(gradient: Tensor, weight: Tensor, spread: int = 1) -> bool:
         spread: how many places of the convolution's output a number of `gradient` stands for.
     """
     places = spread * int(gradient.count_nonzero())
-    return places * max(weight[0].numel(), _PATCH_BUDGET * _NUMBERS_A_PLACE) <= _PATCH_BUDGET * gradient.numel()
+    return places * max(weight[0].numel(), PATCH_BUDGET * _NUMBERS_A_PLACE) <= PATCH_BUDGET * gradient.numel()
 
 
 def _torch_backward(

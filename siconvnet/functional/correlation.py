@@ -37,7 +37,7 @@ class Correlation:
             is exactly zero, as it is when the products are summed one by one: ties between scales depend on it.
         """
         if not _prefers_spectral(self.x, self.weight, self.geometry, scale, spectral_conv.FORWARD_COST):
-            kernel = _rescaled(self.weight, self.geometry, scale)
+            kernel = rescaled(self.weight, self.geometry, scale)
             responses = F.conv2d(_seen(self.x, self.geometry, scale), kernel, stride=self.geometry.stride)
             responses = responses.flatten(0, 1)
             return responses if maps is None else responses[maps]
@@ -89,7 +89,7 @@ def _seen(x: Tensor, geometry: Geometry, scale: int) -> Tensor:
     return x[:, :, rows, columns]
 
 
-def _rescaled(weight: Tensor, geometry: Geometry, scale: int) -> Tensor:
+def rescaled(weight: Tensor, geometry: Geometry, scale: int) -> Tensor:
     resize = resize_matrix(geometry, scale, weight.dtype, weight.device)
     return resize @ weight @ resize.T
 
@@ -166,7 +166,7 @@ def _add_direct_gradients(
     wanted = [grad_x is not None, grad_weight is not None, False]
     stride = [geometry.stride] * 2
     part_x, part_kernel, _ = torch.ops.aten.convolution_backward(
-        gradient.contiguous(), _seen(x, geometry, scale), _rescaled(weight, geometry, scale),
+        gradient.contiguous(), _seen(x, geometry, scale), rescaled(weight, geometry, scale),
         None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted,
     )  # fmt: skip
     if grad_x is not None:

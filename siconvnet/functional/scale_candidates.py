@@ -16,7 +16,7 @@ from torch import Tensor
 
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional import correlation, plain
-from siconvnet.functional.conv import Places, find_places, is_sparse, sparse_gradients
+from siconvnet.functional.conv import PATCH_BUDGET, Places, find_places, is_sparse, sparse_gradients
 from siconvnet.functional.correlation import Correlation, ScaleGradient
 from siconvnet.functional.dispatch import at_least_single, plain_requested, without_autocast
 from siconvnet.functional.geometry import Geometry
@@ -226,8 +226,10 @@ def _gradients_of_places(
     grad_weight = torch.zeros_like(weight) if wanted[1] else None
     for scale, places in of_scales:
         resize = correlation.resize_matrix(geometry, scale, weight.dtype, weight.device)
-        kernels = resize @ weight.flatten(0, 1) @ resize.T
-        for some in _in_portions(places, geometry, kernels):
+        kernels = correlation.rescaled(weight.flatten(0, 1), geometry, scale)
+        # Patches may take so much memory for each number of the responses.
+        budget = PATCH_BUDGET * len(x) * len(kernels) * x.shape[2] * x.shape[3]
+        for some in _in_portions(places, max(1, budget // kernels[0].numel())):
             part_x, part, _ = sparse_gradients(some, x, kernels, geometry.size(scale) // 2, 1, (*wanted, False))
             if grad_x is not None and part_x is not None:
                 grad_x += part_x
@@ -236,10 +238,7 @@ def _gradients_of_places(
     return grad_x, grad_weight
 
 
-def _in_portions(places: Places, geometry: Geometry, kernels: Tensor) -> Iterator[Places]:
-    """So many places at a time that their patches take no more memory than four times the responses."""
-    batch = 1 + int(places.image[-1]) if len(places.image) else 1
-    height, width = geometry.frame
-    most = max(1, 4 * batch * len(kernels) * height * width // kernels[0].numel())
+def _in_portions(places: Places, most: int) -> Iterator[Places]:
+    """At most so many places at a time."""
     for part in zip(*(tensor.split(most) for tensor in places), strict=True):
         yield Places(*part)

@@ -15,7 +15,7 @@ from benchmark.events import Ended, Epoch, Observer, Result, Started
 from benchmark.execution import execute
 from benchmark.protocol import ALL_SCALES, BANDS
 from benchmark.spec import RunSpec
-from benchmark.training import StepCallback, Training, TrainingError
+from benchmark.training import Diverged, StepCallback, Training, TrainingError
 from siconvnet.datasets import load_dataset
 from siconvnet.errors import DatasetError
 
@@ -114,11 +114,15 @@ def test_a_run_that_diverges_without_a_validation_split_has_failed(
     def poisoned(training: Training, on_step: StepCallback | None) -> tuple[float, float]:
         training.valid = training.patience = None
         found = one_pass(training, on_step)
-        return (float("nan"), 0.0) if training.history else found
+        if not training.history:
+            return found
+        for parameter in training.model.parameters():
+            parameter.data.fill_(float("nan"))
+        return float("nan"), 0.0
 
     monkeypatch.setattr(Training, "_pass", poisoned)
     notes = Notes()
-    with pytest.raises(TrainingError, match=r"^diverged: .* in epoch 2 "):
+    with pytest.raises(Diverged, match=r"^diverged: .* in epoch 2 "):
         execute(spec, device="cpu", observers=[notes])
     assert notes.seen[-1] == "FAILED"
 
