@@ -11,7 +11,18 @@ from torch import Tensor
 from siconvnet import functional
 
 Function: TypeAlias = Callable[..., "Tensor | tuple[Tensor, Tensor]"]
+MODES = ["nearest", "bilinear", "bicubic", "area"]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+def tensors(
+    channels: int, out_channels: int, kernel_size: int, height: int, width: int, dtype: torch.dtype, batch: int = 2
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An image with an empty corner, as icons on black have: there all scales tie."""
+    x = torch.randn(batch, channels, height, width, dtype=dtype)
+    x[..., : height // 2, : width * 2 // 3] = 0
+    weight = torch.randn(out_channels, channels, kernel_size, kernel_size, dtype=dtype) / kernel_size
+    return x, weight, torch.randn(out_channels, dtype=dtype) / 3
 
 
 def deviation(actual: Tensor, expected: Tensor) -> float:

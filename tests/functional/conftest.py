@@ -1,12 +1,16 @@
-"""One thread: the tensors are small, and tests may share the machine."""
+"""What the tests of fast paths share: one seed, and every way in its turn."""
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from siconvnet import functional
+from siconvnet.functional import conv, spectral, spectral_conv
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -14,3 +18,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=["direct", "products", "transforms", "one of each"])
+def way(request, monkeypatch):
+    """The small tensors of tests would all be convolved directly; here each way is taken in turn: direct convolution,
+    and the frequency domain, left by matrix products or by fast transforms, or along each axis by another."""
+    fast = {"transforms": lambda outputs, length: True, "one of each": lambda outputs, length: outputs % 2 == 0}
+    for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
+        monkeypatch.setattr(spectral_conv, cost, math.inf if request.param == "direct" else 0.0)
+    monkeypatch.setattr(spectral, "is_fast", fast.get(request.param, lambda outputs, length: False))
+    functional.clear_caches()
+    yield
+    functional.clear_caches()
+
+
+@pytest.fixture
+def few_are_few(monkeypatch):
+    """On the small maps of tests one place a channel would be too many for the sparse way."""
+    monkeypatch.setattr(conv, "_NUMBERS_A_PLACE", 1)

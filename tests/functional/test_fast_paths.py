@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import pytest
 import torch
-from comparing import assert_same, dense, sparse
+from comparing import MODES, assert_same, dense, sparse, tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.autograd import forward_ad
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import ScaleCandidates, conv, plain, scale_candidates, spectral, spectral_conv
+from siconvnet.functional import conv, plain, spectral, spectral_conv
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
-MODES = ["nearest", "bilinear", "bicubic", "area"]
 NUMBERS_A_PLACE = conv._NUMBERS_A_PLACE
+pytestmark = pytest.mark.usefixtures("few_are_few")
+
 POOLS = [None, "pixel", "slice", "energy"]
 
 
@@ -27,33 +27,6 @@ def scale_conv(num_scales, mode, pool, **options):
     if pool is None:
         return lambda x, w, b: functional.scale_conv2d(x, w, b, num_scales, mode, **options)
     return lambda x, w, b: functional.scale_conv_pool2d(x, w, b, num_scales, mode, pool, **options)
-
-
-def tensors(channels, out_channels, kernel_size, height, width, dtype, batch=2):
-    """An image with an empty corner, as icons on black have: there all scales tie."""
-    x = torch.randn(batch, channels, height, width, dtype=dtype)
-    x[..., : height // 2, : width * 2 // 3] = 0
-    weight = torch.randn(out_channels, channels, kernel_size, kernel_size, dtype=dtype) / kernel_size
-    return x, weight, torch.randn(out_channels, dtype=dtype) / 3
-
-
-@pytest.fixture(params=["direct", "products", "transforms", "one of each"])
-def way(request, monkeypatch):
-    """The small tensors of tests would all be convolved directly; here each way is taken in turn: direct convolution,
-    and the frequency domain, left by matrix products or by fast transforms, or along each axis by another."""
-    fast = {"transforms": lambda outputs, length: True, "one of each": lambda outputs, length: outputs % 2 == 0}
-    for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
-        monkeypatch.setattr(spectral_conv, cost, math.inf if request.param == "direct" else 0.0)
-    monkeypatch.setattr(spectral, "is_fast", fast.get(request.param, lambda outputs, length: False))
-    functional.clear_caches()
-    yield
-    functional.clear_caches()
-
-
-@pytest.fixture(autouse=True)
-def few_are_few(monkeypatch):
-    """On the small maps of tests one place a channel would be too many for the sparse way."""
-    monkeypatch.setattr(conv, "_NUMBERS_A_PLACE", 1)
 
 
 @pytest.mark.parametrize("upstream", [dense, sparse])
@@ -236,81 +209,6 @@ def test_conv3d_to_its_maximum_is_twice_differentiable():
     parameters = (weight.requires_grad_(), bias.requires_grad_())
     assert torch.autograd.gradcheck(of_parameters, parameters)
     assert torch.autograd.gradgradcheck(of_parameters, parameters)
-
-
-def mixed(sides, mode):
-    def function(x, weight, bias):
-        candidates = ScaleCandidates(x, weight, bias, sides, mode)
-        return candidates.mix(candidates.peaks.softmax(2))
-
-    return function
-
-
-def chosen(sides, mode):
-    def function(x, weight, bias):
-        candidates = ScaleCandidates(x, weight, bias, sides, mode)
-        winner = candidates.peaks.argmax(2)
-        return candidates.choose(winner), winner
-
-    return function
-
-
-@pytest.mark.parametrize("upstream", [dense, sparse])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("combined", [mixed, chosen])
-def test_scale_candidates(way, combined, mode, upstream):
-    for num_bases, sides, (height, width) in ((1, (5, 9, 11), (17, 20)), (2, (3, 5, 15), (8, 7)), (1, (1,), (6, 6))):
-        x, _, _ = tensors(2, 3, 5, height, width, torch.float64)
-        weight = torch.randn(3, num_bases, 2, 5, 5, dtype=torch.float64) / 5
-        bias = torch.randn(3, num_bases, dtype=torch.float64) / 3
-        assert_same(combined(sides, mode), (x, weight, bias), upstream)
-
-
-@pytest.mark.parametrize("combined", [mixed, chosen])
-def test_scale_candidates_are_twice_differentiable(way, combined):
-    shapes = (1, 2, 6, 5), (2, 2, 2, 3, 3), (2, 2)
-    inputs = tuple(torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
-
-    def function(*inputs):
-        result = combined((3, 5), "bicubic")(*inputs)
-        return result[0] if isinstance(result, tuple) else result
-
-    assert torch.autograd.gradcheck(function, inputs)
-    assert torch.autograd.gradgradcheck(function, inputs)
-    # The weights of the mean come from the responses: that way must not count twice.
-    out = function(*inputs)
-    once = torch.autograd.grad(out.square().sum(), inputs, retain_graph=True)
-    again = torch.autograd.grad(out.square().sum(), inputs, create_graph=True)
-    for first, second in zip(once, again, strict=True):
-        torch.testing.assert_close(first, second)
-
-
-def test_a_candidate_that_is_not_chosen_may_overflow():
-    x = torch.full((1, 1, 6, 6), 1e30)
-    weight = torch.stack([torch.full((1, 3, 3), -1e30), torch.full((1, 3, 3), 1e-30)])[None]
-    for plainly in (True, False):
-        with functional.plain_math() if plainly else contextlib.nullcontext():
-            candidates = ScaleCandidates(x, weight, torch.zeros(1, 2), (3,), "bicubic")
-            assert candidates.peaks[0, 0, 0] == -math.inf and candidates.peaks[0, 0, 1].isfinite()
-            assert candidates.choose(candidates.peaks.argmax(2)).isfinite().all()
-
-
-def test_candidates_of_even_kernels_are_refused():
-    x, weight, bias = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 1, 3, 3), torch.zeros(1, 1)
-    with pytest.raises(InvalidArgument, match="odd"):
-        ScaleCandidates(x, weight, bias, (3, 4), "bicubic")
-
-
-def test_gradients_of_peaks_are_taken_in_portions(monkeypatch):
-    portions = []
-    whole = scale_candidates.sparse_gradients
-    monkeypatch.setattr(
-        scale_candidates, "sparse_gradients", lambda places, *rest: portions.append(places) or whole(places, *rest)
-    )
-    x, weight = torch.randn(3, 8, 6, 6, dtype=torch.float64), torch.randn(4, 1, 8, 5, 5, dtype=torch.float64)
-    assert_same(mixed((5, 11), "bicubic"), (x, weight, torch.randn(4, 1, dtype=torch.float64)), dense)
-    # Patches of 12 peaks, 8 x 5 x 5 or 8 x 11 x 11 numbers each, and 4 times the numbers of 12 maps of 6 x 6: 1,728.
-    assert [len(portion.image) for portion in portions] == [8, 4] + 12 * [1]
 
 
 @pytest.mark.parametrize("upstream", [dense, sparse])
