@@ -18,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet.conformance import CHECKS, Result, Subject, run_check, run_checks, subject_of
+from siconvnet.conformance.checks import CHECKS
+from siconvnet.conformance.running import Result, run_check, run_checks
+from siconvnet.conformance.subject import Subject, subject_of
 from siconvnet.cost import Cost, training_cost
 from siconvnet.errors import InvalidArgument
 from siconvnet.evaluation_mode import as_input, evaluation_mode

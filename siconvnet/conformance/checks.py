@@ -1,31 +1,23 @@
-"""What every method must do to be trained and measured here, as small checks of a model; see `siconvnet.testing`.
-
-A check is a function of a `Subject` that says what it found, or raises. `CHECKS` is the list of them.
-"""
+"""The checks themselves: functions of a `Subject` that say what they found, or raise. `CHECKS` is the list of them."""
 
 from __future__ import annotations
 
 import copy
 import io
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
-from siconvnet.evaluation_mode import evaluation_mode
+from siconvnet.conformance.subject import Subject
+from siconvnet.conformance.torch_settings import torch_settings
 from siconvnet.metrics.hooks import captured
-from siconvnet.models import IMAGE_SIZE, model_info
-from siconvnet.models.info import ModelInfo, build_model, describe_model
+from siconvnet.models import IMAGE_SIZE
 from siconvnet.registry import reason_of
-
-SETTINGS = {"gray": (1, 10), "colour": (3, 4)}
-"""Name -> channels and classes that a model is built for. They differ in both, so that neither can be built in."""
 
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of the largest logit, where the order of summation may change."""
@@ -37,105 +29,6 @@ class CheckFailed(AssertionError):
 
 class NotApplicable(Exception):
     """The check has nothing to look at; not a failure."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to be checked.
-
-    Attributes:
-        name: what it is called in messages.
-        build: gives a fresh module for ``(num_channels, num_classes)``, drawn from torch's global random state.
-        stages, scale_pools: submodules that it declares; see `siconvnet.ModelInfo`.
-        settings: those of `SETTINGS` that it can be built for.
-        fixed: it is one built module, so that there is only one initialisation to look at.
-        untold: those of `num_channels` and `num_classes` that it is not built with, as its signature lacks them.
-    """
-
-    name: str
-    build: Callable[[int, int], nn.Module]
-    stages: tuple[str, ...] = ()
-    scale_pools: tuple[str, ...] = ()
-    settings: Mapping[str, tuple[int, int]] = field(default_factory=lambda: SETTINGS)
-    fixed: bool = False
-    untold: tuple[str, ...] = ()
-
-    def module(self, seed: int = 0, setting: str = "") -> nn.Module:
-        """A fresh module in evaluation mode."""
-        torch.manual_seed(seed)
-        return self.build(*self._numbers(setting)).eval()
-
-    def images(self, count: int = 2, setting: str = "") -> Tensor:
-        """Noise in 0..1, the same at each call: ``[count, C, 64, 64]``."""
-        generator = torch.Generator().manual_seed(1)
-        shape = count, self._numbers(setting)[0], IMAGE_SIZE, IMAGE_SIZE
-        return torch.rand(shape, generator=generator, dtype=torch.float32)
-
-    @property
-    def num_classes(self) -> int:
-        return self._numbers("")[1]
-
-    def _numbers(self, setting: str) -> tuple[int, int]:
-        return self.settings[setting or next(iter(self.settings))]
-
-
-def subject_of(
-    model: str | ModelInfo | nn.Module | Callable[..., nn.Module],
-    *,
-    stages: Iterable[str] | None = None,
-    scale_pools: Iterable[str] | None = None,
-    **arguments: Any,
-) -> Subject:
-    """What is to be checked, from a name, ``package.module:Class``, a class or function, or a built module.
-
-    Args:
-        stages, scale_pools: instead of those that the model declares.
-        arguments: `kernel_size`, `interpolation` and what else the factory is called with.
-
-    Raises:
-        UnknownName: no such method.
-        InvalidArgument: no model, or a built module that takes neither gray nor colour images.
-    """
-    if isinstance(model, nn.Module):
-        info, build = describe_model(type(model).__name__, type(model)), lambda *_: copy.deepcopy(model)
-        settings: Mapping[str, tuple[int, int]] = _settings_of(model)
-        untold = []
-    else:
-        if isinstance(model, str):
-            info = model_info(model)
-        else:
-            info = describe_model(str(getattr(model, "name", getattr(model, "__name__", "the model"))), model)
-        defaults = {"kernel_size": 7, "interpolation": "bicubic", **arguments}
-        settings = SETTINGS
-        untold = [key for key in ("num_channels", "num_classes") if not info.takes(key)]
-
-        def build(num_channels: int, num_classes: int) -> nn.Module:
-            return build_model(info, num_channels=num_channels, num_classes=num_classes, **defaults)
-
-    declared = {"stages": info.stages, "scale_pools": info.scale_pools}
-    given = {"stages": stages, "scale_pools": scale_pools}
-    names = {key: declared[key] if value is None else _as_tuple(value) for key, value in given.items()}
-    fixed = isinstance(model, nn.Module)
-    return Subject(info.name, build, names["stages"], names["scale_pools"], settings, fixed, tuple(untold))
-
-
-def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
-    """A single name is one, and not its letters."""
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _settings_of(module: nn.Module) -> dict[str, tuple[int, int]]:
-    reason = ""
-    for setting, (num_channels, _) in SETTINGS.items():
-        try:
-            with torch.no_grad(), evaluation_mode(module):
-                logits = module(torch.zeros(2, num_channels, IMAGE_SIZE, IMAGE_SIZE))
-            return {setting: (num_channels, logits.shape[-1])}
-        except Exception as error:
-            reason = reason or reason_of(error)
-    raise InvalidArgument(
-        f"{type(module).__name__} takes neither gray nor colour images of {IMAGE_SIZE} pixels: {reason}"
-    )
 
 
 def _builds(subject: Subject) -> str:
@@ -229,11 +122,11 @@ def _state_kept(subject: Subject) -> str:
 
 
 def _settings_kept(subject: Subject) -> str:
-    before = _settings()
+    before = torch_settings()
     module = subject.module()
     _evaluate(module, subject.images(1))
     module.train()(subject.images())
-    changed = [name for name, value in _settings().items() if value != before[name]]
+    changed = [name for name, value in torch_settings().items() if value != before[name]]
     _require(not changed, f"it changes torch's {', '.join(changed)}, for everything that runs after it")
     return "torch's settings are as before"
 
@@ -356,79 +249,6 @@ CHECKS: dict[str, Check] = {
     "scale_pools": Check(_scale_pools, ("gray",)),
 }
 """Name -> check, in the order of a report."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a check found.
-
-    Attributes:
-        check: a key of `CHECKS`.
-        status: "passed", "failed" or "skipped".
-        detail: what was found, what is wrong, or why it was skipped, in one line.
-        needs: the check without which this one says nothing, and that did not pass; empty if it was skipped for
-            another reason, or not at all.
-    """
-
-    check: str
-    status: str
-    detail: str
-    needs: str = ""
-
-
-def run_check(name: str, subject: Subject) -> Result:
-    """One check by itself. The caller's random state and torch's settings are as before.
-
-    Raises:
-        UnknownName: there is no such check.
-        InvalidArgument: what is to be checked was not given to `subject_of`.
-    """
-    if name not in CHECKS:
-        raise UnknownName("check", name, CHECKS)
-    if not isinstance(subject, Subject):
-        raise InvalidArgument(f"an object of {type(subject).__name__} cannot be checked; give it to subject_of first.")
-    try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())), _settings_restored():
-            return Result(name, "passed", CHECKS[name].run(subject))
-    except NotApplicable as reason:
-        return Result(name, "skipped", str(reason))
-    except (CheckFailed, SiconvnetError) as error:
-        return Result(name, "failed", " ".join(str(error).split()))
-    except (Exception, SystemExit) as error:
-        return Result(name, "failed", reason_of(error))
-
-
-def run_checks(subject: Subject, names: Iterable[str] = tuple(CHECKS)) -> list[Result]:
-    """Several checks. One that another's failure leaves without a meaning is skipped."""
-    results, unusable = [], set()
-    for name in _as_tuple(names):
-        missing = [needed for needed in CHECKS[name].needs if needed in unusable] if name in CHECKS else []
-        result = Result(name, "skipped", f"needs {missing[0]}", missing[0]) if missing else run_check(name, subject)
-        if missing or result.status == "failed":
-            unusable.add(name)
-        results.append(result)
-    return results
-
-
-def _settings() -> dict[str, Any]:
-    """What of torch a model could change for everybody."""
-    return {
-        "default dtype": torch.get_default_dtype(),
-        "gradient mode": torch.is_grad_enabled(),
-        "number of threads": torch.get_num_threads(),
-    }
-
-
-@contextmanager
-def _settings_restored() -> Iterator[None]:
-    before = _settings()
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before["default dtype"])
-        torch.set_grad_enabled(before["gradient mode"])
-        if torch.get_num_threads() != before["number of threads"]:
-            torch.set_num_threads(before["number of threads"])
 
 
 def _evaluate(module: nn.Module, images: Tensor) -> Tensor:
