@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 EPOCH_METRICS = ("train_loss", "train_acc", "train_time", "val_loss", "val_acc")
 
 
-#: How the reason of a run begins whose loss is no finite number any more: another try would end as this one did.
-DIVERGED = "diverged: "
-
-
 @dataclass(frozen=True)
 class Epoch:
     """One line of a run's history. Losses are means over samples, accuracies percent, the time seconds.

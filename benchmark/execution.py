@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark import environment
+from benchmark.divergence import Diverged, TrainingError
 from benchmark.events import Ended, Observer, Result, Started
 from benchmark.spec import RunSpec
 from siconvnet.errors import SiconvnetError
@@ -108,8 +109,6 @@ def execute(
 
 def _train(training: Training, observers: Sequence[Observer], checkpoint: Checkpoint | None) -> dict[str, float]:
     """All epochs; the figures of a run that diverged when it had learned something."""
-    from benchmark.training import Diverged
-
     while not training.finished:
         try:
             epoch = training.epoch(lambda done, total: _each_step(observers, done, total))
@@ -131,8 +130,6 @@ def _require_finite(predictions: Predictions) -> None:
         TrainingError: naming the sizes.
     """
     import numpy as np
-
-    from benchmark.training import TrainingError
 
     wrong = ~np.isfinite(predictions.losses)
     if wrong.any():

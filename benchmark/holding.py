@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from benchmark.checkpoints import Checkpoint
+from benchmark.divergence import TrainingError
 from benchmark.events import Epoch, Observer, Started
 from benchmark.interrupts import uninterrupted
 from benchmark.spec import RunSpec
-from benchmark.training import TrainingError
 from benchmark.workplace import Workplace
 from siconvnet.errors import SiconvnetError
 

@@ -21,20 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import protocol
-from benchmark.events import DIVERGED, Epoch
-from siconvnet.errors import SiconvnetError
+from benchmark.divergence import Diverged, TrainingError
+from benchmark.events import Epoch
 from siconvnet.layers.learned_scales import ScaleError, scale_figures, scale_parameters
 
 #: Called after each batch with how many batches are done and how many the epoch has.
 StepCallback = Callable[[int, int], None]
-
-
-class TrainingError(SiconvnetError):
-    """A run that cannot go on: its loss is no finite number any more, or its internal scales have run away."""
-
-
-class Diverged(TrainingError):
-    """Weights are no finite numbers any more, so that no later epoch can be better than the best one before it."""
 
 
 class Batches(Protocol):
@@ -163,9 +155,7 @@ class Training:
         try:
             return self._epoch(number, on_step)
         except ScaleError as error:
-            if self._lost():
-                raise Diverged(f"{DIVERGED}epoch {number}: {error}") from error
-            raise TrainingError(f"epoch {number}: {error}") from error
+            raise self._failure()(f"epoch {number}: {error}") from error
 
     def _epoch(self, number: int, on_step: StepCallback | None) -> Epoch:
         self._set_rates(number)
@@ -236,15 +226,15 @@ class Training:
 
     def _require_finite(self, loss: float, part: str, number: int) -> None:
         if not math.isfinite(loss):
-            kind = Diverged if self._lost() else TrainingError
-            raise kind(
-                f"{DIVERGED}the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
+            raise self._failure()(
+                f"the {part} loss became {loss} in epoch {number} at learning rate {self.lr:g}; "
                 "a smaller --lr may train."
             )
 
-    def _lost(self) -> bool:
-        """Whether some weight or statistic is no finite number any more, from which training does not come back."""
-        return not all(bool(torch.isfinite(value).all()) for value in self.model.state_dict().values())
+    def _failure(self) -> type[TrainingError]:
+        """`Diverged` where a weight or statistic is no finite number any more, from which training never comes back."""
+        finite = all(bool(torch.isfinite(value).all()) for value in self.model.state_dict().values())
+        return TrainingError if finite else Diverged
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the following epochs depend on, the random generators included."""

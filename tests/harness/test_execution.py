@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.divergence import Diverged, TrainingError
 from benchmark.evaluation import Predictions, band_metric
 from benchmark.events import Ended, Epoch, Observer, Result, Started
 from benchmark.execution import execute
 from benchmark.protocol import ALL_SCALES, BANDS
 from benchmark.spec import RunSpec
-from benchmark.training import Diverged, StepCallback, Training, TrainingError
+from benchmark.training import StepCallback, Training
 from siconvnet.datasets import load_dataset
 from siconvnet.errors import DatasetError
 

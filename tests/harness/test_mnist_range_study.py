@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmark import object_scales
+from benchmark.divergence import TrainingError
 from benchmark.execution import execute
 from benchmark.spec import RunSpec
-from benchmark.training import Training, TrainingError, seed_everything
+from benchmark.training import Training, seed_everything
 from siconvnet.errors import InvalidArgument
 from siconvnet.layers.learned_scales import scale_modules, scale_parameters
 

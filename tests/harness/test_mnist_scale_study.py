@@ -13,6 +13,7 @@ import torch
 
 from benchmark import published
 from benchmark.cli import main
+from benchmark.divergence import TrainingError
 from benchmark.events import Result
 from benchmark.execution import execute
 from benchmark.protocol import MNIST_SCALE
@@ -20,7 +21,7 @@ from benchmark.records import find
 from benchmark.spec import RunSpec
 from benchmark.studies.mnist_scale import Digits
 from benchmark.tracking import Store, experiment_name
-from benchmark.training import Training, TrainingError, seed_everything
+from benchmark.training import Training, seed_everything
 from siconvnet.datasets import mnist_scale as reader
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.datasets.mnist_scale import MnistScaleSplit, mnist_scale_path
