@@ -52,8 +52,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": versions(),
         "platform": platform.platform(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
+        **process(),
         "cpu": cpu_name(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -66,6 +65,24 @@ def describe(device: torch.device) -> dict[str, Any]:
         "tf32_convolutions": torch.backends.cudnn.allow_tf32 if gpu else None,
         "git": git_state(),
     }
+
+
+def process() -> dict[str, Any]:
+    """This process, so that another one of this machine can tell whether it still lives."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "process_start": process_start(os.getpid())}
+
+
+def process_start(pid: int) -> str:
+    """When a process was started, in the kernel's own count; empty where there is none such, or nobody knows.
+
+    Numbers of processes are given out again, but not with the same start.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The second field is the program's name in brackets, which may hold spaces; the start is the 22nd.
+    return text.rpartition(")")[2].split()[19]
 
 
 def versions() -> dict[str, str | None]:

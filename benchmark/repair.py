@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.environment import process_start
 from benchmark.states import RunState
 
 if TYPE_CHECKING:
@@ -27,11 +26,8 @@ def repair(store: Store, runs: Iterable[RunState]) -> Iterator[RunState]:
     Raises:
         TrackingError: the store fails.
     """
-    found = orphans(runs)
-    if found:
-        # A record is RUNNING for the moment in which another process logs it; that moment passes.
-        time.sleep(1.0)
-    for run in found:
+    for run in orphans(runs):
+        # Its process may have brought it to an end since the store was read; being gone, it will not do so any more.
         if store.client.get_run(run.run_id).info.status == "RUNNING":
             store.kill(run.run_id, "its process is gone")
             yield run
@@ -46,8 +42,5 @@ def _alive(run: RunState) -> bool:
         return False
     except OSError:
         return True  # another user's
-    try:
-        # A number that was given out again belongs to a younger process.
-        return Path(f"/proc/{run.pid}").stat().st_ctime < run.start + 5
-    except OSError:
-        return True
+    # A number that was given out again belongs to another process. Runs of earlier versions do not say which it was.
+    return not run.process_start or process_start(int(run.pid)) in ("", run.process_start)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.events import DIVERGED
+from benchmark.divergence import DIVERGED
 from benchmark.studies import STUDIES
 from benchmark.tracking import TrackingError, resolve_uri, shown
 
-_TAGS = ("spec_hash", "record_id", "host", "reason", "last_lines", "pid")
+_TAGS = ("spec_hash", "record_id", "host", "reason", "last_lines", "pid", "process_start")
 _PARAMS = ("model", "data", "evaluation", "lr", "seed", "max_epochs")
 _METRICS = ("best_acc", "epochs", "run_time")
 
@@ -42,6 +42,7 @@ class RunState:
     record_id: str = ""
     host: str = ""
     pid: str = ""
+    process_start: str = ""
     reason: str = ""
     last_lines: str = ""
     model: str = ""

@@ -88,9 +88,10 @@ def _reason(error: Exception) -> str:
 
 
 def quieten() -> None:
-    """No telemetry, no log lines of the database migration, and no minutes of retries at a dead server."""
+    """No telemetry, no log lines of the database migration, and no minutes of waiting for a dead or a deaf server."""
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"})
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -13,7 +13,7 @@ from benchmark.studies import scale_fields
 from benchmark.study_runs import read_field
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric, Run, RunTag
 
 CUSTOM = "custom"
 
@@ -37,15 +37,27 @@ def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
         "mlflow.source.name": "benchmark run",
         "mlflow.source.type": "LOCAL",
         "protocol": protocol_tag(spec),
-        "host": str(environment.get("host", "")),
         "device": str(environment.get("device_name", "")),
-        "pid": str(environment.get("pid", "")),
+        **_process_tags(environment),
     }
     with contextlib.suppress(Exception):  # no user name where the system has no entry for the user id
         tags["mlflow.user"] = getpass.getuser()
     if commit := (environment.get("git") or {}).get("commit"):
         tags["mlflow.source.git.commit"] = commit
     return tags
+
+
+def _process_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(environment.get(name, "")) for name in ("host", "pid", "process_start")}
+
+
+def final_tags(environment: Mapping[str, Any], reason: str) -> list[RunTag]:
+    """Which process it was that ended as the record says, why, and its last lines."""
+    from mlflow.entities import RunTag
+
+    told = {"reason": reason, "last_lines": str(environment.get("last_lines", ""))[-4000:]}
+    tags = {**_process_tags(environment), **{name: value for name, value in told.items() if value}}
+    return [RunTag(name, value) for name, value in tags.items()]
 
 
 def params_of(spec: RunSpec, data: str, parameters: int) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from benchmark.environment import process
 from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.records import Record, write_artifacts
 from benchmark.spec import RunSpec
@@ -19,6 +21,7 @@ from benchmark.tracking.entries import (
     epoch_metrics,
     experiment_name,
     final_metrics,
+    final_tags,
     milliseconds,
     params_of,
     run_row,
@@ -98,18 +101,19 @@ class Store:
         Args:
             once: a finished run of the same spec, whoever made it, counts as the store having it.
         """
-        if once and self._finished_of(record):
-            return None
         for run in self._search(record, f"tags.record_id = '{record.id}'"):
             if run.info.status == record.status:
                 return None
             self.client.delete_run(run.info.run_id)
+        if once and self._finished_of(record):
+            return None
         run_id = self._create(
             record.id,
             record.spec,
             record.start_time,
             record.parameters,
-            record.environment,
+            # Until all of it is there the run is this process's, which `repair` may ask after.
+            {**record.environment, **process()},
             spec_hash=record.spec_hash,
             dataset_key=record.dataset_key,
         )
@@ -118,10 +122,7 @@ class Store:
             self.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
         for artifact in record.artifacts:
             self.client.log_artifact(run_id, str(artifact))
-        if record.reason:
-            self.client.set_tag(run_id, "reason", record.reason)
-        if lines := record.environment.get("last_lines"):
-            self.client.set_tag(run_id, "last_lines", str(lines)[-4000:])
+        self.client.log_batch(run_id, tags=final_tags(record.environment, record.reason))
         self._terminate(run_id, record.status, record.end_time)
         return self._settled(record, run_id) if once else run_id
 
@@ -170,6 +171,13 @@ class Store:
         for run in self.runs_of(study):
             rows.setdefault(run.data.tags.get("spec_hash", run.info.run_id), study_row(run))
         return study_runs.frame(study, rows.values())
+
+    def find_ended(self, spec: RunSpec, since: float) -> Run | None:
+        """The latest finished run of a spec, or else the latest that failed after `since` (seconds since 1970)."""
+        runs = self._search(spec, f"tags.spec_hash = '{spec.hash}'")
+        finished = (run for run in runs if run.info.status == "FINISHED")
+        failed = (r for r in runs if r.info.status == "FAILED" and r.info.end_time >= milliseconds(since))
+        return next(itertools.chain(finished, failed), None)
 
     @contextlib.contextmanager
     def artifact(self, run_id: str, name: str) -> Iterator[Path]:

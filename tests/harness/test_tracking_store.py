@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from benchmark import records
+from benchmark.divergence import TrainingError
 from benchmark.events import Ended, Result, Started
 from benchmark.execution import execute
 from benchmark.frames import RUN_COLUMNS
@@ -22,7 +24,6 @@ from benchmark.spec import RunSpec
 from benchmark.states import read_states
 from benchmark.studies import STIR
 from benchmark.tracking import LiveRun, Store, TrackingError, experiment_name, resolve_uri, shown
-from benchmark.training import TrainingError
 from siconvnet.errors import InvalidArgument
 
 RACE = """
@@ -208,6 +209,51 @@ def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_pat
     assert outcome.run_id not in (None, half)
     assert [run.info.run_id for run in store.runs_of(STIR)] == [outcome.run_id]
     assert store.client.get_run(half).info.lifecycle_stage == "deleted"
+
+
+def test_half_logged_record_goes_where_its_run_was_finished_elsewhere(
+    result: Result, store: Store, tmp_path: Path
+) -> None:
+    half = store.start(result.started)
+    elsewhere = dataclasses.replace(result, started=dataclasses.replace(result.started, id="1" * 32))
+    for number, one in enumerate((elsewhere, result)):
+        records.write(one, tmp_path / str(number))
+        list(ingest(tmp_path / str(number), store, once=True))
+    assert [run.data.tags["record_id"] for run in store.all_runs()] == ["1" * 32]
+    assert store.client.get_run(half).info.lifecycle_stage == "deleted"
+
+
+def test_record_that_is_being_logged_belongs_to_who_logs_it(
+    result: Result, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = {**result.started.environment, "host": "node7", "pid": 7, "process_start": "7"}
+    records.write(
+        dataclasses.replace(result, started=dataclasses.replace(result.started, environment=trainer)), tmp_path
+    )
+    held: list[dict[str, str]] = []
+    log_artifact = store.client.log_artifact
+
+    def looking(run_id: str, path: str) -> None:
+        held.append(store.client.get_run(run_id).data.tags)
+        log_artifact(run_id, path)
+
+    monkeypatch.setattr(store.client, "log_artifact", looking)
+    (outcome,) = ingest(tmp_path, store)
+    assert outcome.run_id
+    assert {(tags["host"], tags["pid"]) for tags in held} == {(socket.gethostname(), str(os.getpid()))}
+    tags = store.client.get_run(outcome.run_id).data.tags
+    assert (tags["host"], tags["pid"], tags["process_start"]) == ("node7", "7", "7")
+
+
+def test_failure_counts_as_an_end_from_a_moment_on(result: Result, store: Store) -> None:
+    spec = result.started.spec
+    failed = store.start(result.started)
+    store.end(failed, Ended(result.started, "FAILED", "boom", (), 100.0))
+    assert store.find_ended(spec, since=101.0) is None
+    assert (run := store.find_ended(spec, since=99.0)) and run.info.run_id == failed
+    finished = store.start(dataclasses.replace(result.started, id="1" * 32))
+    store.finish(finished, dataclasses.replace(result, end_time=50.0))
+    assert (run := store.find_ended(spec, since=99.0)) and run.info.run_id == finished
 
 
 def test_two_ingests_at_a_time_log_each_record_once(
