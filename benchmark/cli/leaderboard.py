@@ -116,14 +116,14 @@ def _stir(
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
     as_published = (size, kind_of) == (PAPER.kernel_size, PAPER.interpolation)
     chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
-    grid = _grid(chosen, models)
+    grid = _grid(chosen, models, source)
     table = board.leaderboard(
         chosen,
         metric=metric,
         scales=sources.load_scales(source, chosen, tracking_uri=tracking_uri),
         published=published.runs() if as_published and source != sources.PUBLISHED else None,
         grid=grid,
-        reasons=_reasons(source, tracking_uri, grid),
+        reasons=_reasons(source, tracking_uri, grid, size, kind_of),
         failed=count_failed(Store(tracking_uri, create=False), size, kind_of) if source == sources.MLFLOW else None,
     )
     if kind == "csv":
@@ -133,27 +133,36 @@ def _stir(
     return _plain(board.sections(table, metric), board.legend(table, metric))
 
 
-def _grid(runs: pd.DataFrame, models: tuple[str, ...]) -> list[Cell]:
-    """Every method in every dataset and scenario that has any run at all."""
+def _grid(runs: pd.DataFrame, models: tuple[str, ...], source: str) -> list[Cell]:
+    """Every method, or every published one, in every dataset and scenario that has any run at all."""
+    from benchmark import sources
     from siconvnet import list_models
 
     places = runs[["dataset", "evaluation"]].drop_duplicates().itertuples(index=False)
-    names = models or list_models()
+    names = models or (sorted(set(runs["model"])) if source == sources.PUBLISHED else list_models())
     return [(dataset, int(evaluation), model) for dataset, evaluation in places for model in names]
 
 
-def _reasons(source: str, tracking_uri: str | None, grid: list[Cell]) -> dict[Cell, str]:
-    """Why a cell has no finished run, where that is known."""
+def _reasons(
+    source: str, tracking_uri: str | None, grid: list[Cell], kernel_size: int, interpolation: str
+) -> dict[Cell, str]:
+    """Why a cell has no finished run, where that is known: what a sweep leaves out, what failed."""
     from benchmark import sources
+    from benchmark.failures import failures
+    from benchmark.studies import STIR
+    from benchmark.studies.scale_fields import of_variant
+    from benchmark.tracking import Store
 
     if source == sources.PUBLISHED:
         return dict.fromkeys(grid, "not published")
-    if source != sources.MLFLOW:
-        return {}
-    from benchmark.failures import failures
-    from benchmark.tracking import Store
-
-    return failures(Store(tracking_uri, create=False))
+    failed = failures(Store(tracking_uri, create=False)) if source == sources.MLFLOW else {}
+    skipped: dict[Cell, str] = {}
+    for cell in grid:
+        model, scales = of_variant(cell[2])
+        setting = {"model": model, "kernel_size": kernel_size, "interpolation": interpolation, **scales}
+        if reason := STIR.senseless(**{name: setting.get(name) for name in STIR.judged}):
+            skipped[cell] = f"skipped: {reason}"
+    return {**failed, **skipped}
 
 
 def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:

@@ -128,7 +128,19 @@ def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
     assert table.loc["conv3d", "note"] == "no finished run"
     assert main(["leaderboard", "--source", "published", "-d", "emoji", "-e", "2", "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
-    assert table.loc["sesn", "note"] == "not published" and table.loc["conv3d", "note"] != "not published"
+    assert len(table) == 11 and table["n"].all()  # what nobody published is not listed, unless it is asked for
+    asked = ["--source", "published", "-d", "emoji", "-m", "sesn", "-m", "xu", "--format", "csv"]
+    assert main(["leaderboard", *asked]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
+    assert set(table.loc["sesn", "note"]) == {"not published"} and table.loc["xu", "note"].isna().all()
+
+
+def test_the_leaderboard_says_what_a_sweep_leaves_out(own, icons, finish, capsys):
+    finish(Store(own), RunSpec("pixel_pool", str(icons), 2, interpolation="area"))
+    assert main(["leaderboard", "--tracking-uri", own, "--interpolation", "area", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
+    assert table.loc["standard", "note"] == "skipped: standard does not use the interpolation"
+    assert table.loc["conv3d", "note"] == "no finished run"
 
 
 def test_export_writes_the_originals_tables(database, capsys, tmp_path):
