@@ -85,14 +85,16 @@ def estimate(states: Sequence[RunState]) -> Estimate:
     return found
 
 
-def count(plan: Plan, state: str = sweep.MISSING) -> Counter[Kind]:
-    """Runs of a plan a kind, those that wait for a rate among the missing."""
-    found = Counter(kind(spec) for spec in plan.of(state))
-    if state == sweep.MISSING:
-        # Of a cell that waits for its rate, the runs that it is chosen by are in the plan.
-        alike = {(spec.model, spec.dataset): spec for spec in plan.specs.values()}
-        for cell, runs in plan.waiting.items():
-            found[kind(alike[cell.model, cell.dataset])] += runs
+def count(plan: Plan) -> Counter[Kind]:
+    """Runs a kind that a plan lacks, those that wait for a rate included."""
+    return Counter(map(kind, plan.of(sweep.MISSING))) + waiting(plan)
+
+
+def waiting(plan: Plan) -> Counter[Kind]:
+    """Runs a kind that wait for a rate."""
+    found: Counter[Kind] = Counter()
+    for spec, seeds in plan.waiting.items():
+        found[kind(spec)] += len(seeds)
     return found
 
 
@@ -112,23 +114,26 @@ class Board:
         self.estimate = Estimate()
         self.done = self.failed = self.total = 0
         self.slots = 1
-        self._missing: set[str] = set()
+        self._wanted: set[str] = set()
         self._left: Counter[Kind] = Counter()
 
-    def start(self, plan: Plan, states: Sequence[RunState], slots: int) -> None:
+    def start(self, plan: Plan, wanted: Sequence[RunSpec], states: Sequence[RunState], slots: int) -> None:
         self.slots, self.estimate = slots, estimate(states)
-        self.planned(plan)
+        self.planned(plan, wanted)
         for skip in plan.skipped:
             self.say(f"skipped: {skip}")
-        waiting = sum(plan.waiting.values())
-        waits = f", of which {waiting} wait for the choice of their rate" if waiting else ""
-        self.say(f"{self.total} runs{waits}: {self.done} done before, {self.failed} failed before")
+        waits = f", of which {plan.waits} wait for the choice of their rate" if plan.waiting else ""
+        failed = len(plan.of(sweep.FAILED))
+        again = " and tried again" if failed > self.failed else ""
+        self.say(f"{self.total} runs{waits}: {self.done} done before, {failed} failed before{again}")
 
-    def planned(self, plan: Plan) -> None:
-        """The plan was made anew."""
+    def planned(self, plan: Plan, wanted: Sequence[RunSpec] = ()) -> None:
+        """The plan was made anew; `wanted` of it is to be brought to its end in this pass."""
         self.total = plan.total
-        self.done, self.failed = len(plan.of(sweep.FINISHED)), len(plan.of(sweep.FAILED))
-        self._missing, self._left = {spec.hash for spec in plan.of(sweep.MISSING)}, count(plan)
+        self._wanted = {spec.hash for spec in wanted}
+        self.done = len(plan.of(sweep.FINISHED))
+        self.failed = sum(spec.hash not in self._wanted for spec in plan.of(sweep.FAILED))
+        self._left = Counter(map(kind, wanted)) + waiting(plan)
 
     def began(self, spec: RunSpec) -> None: ...
 
@@ -143,11 +148,9 @@ class Board:
 
     def ended(self, outcome: Outcome) -> None:
         spec = outcome.spec
-        if spec.hash in self._missing:
-            self._missing.remove(spec.hash)
+        if spec.hash in self._wanted:
+            self._wanted.remove(spec.hash)
             self._left[kind(spec)] -= 1
-        else:
-            self.failed -= 1  # it had failed before
         if outcome.kind == FINISHED:
             self.done += 1
             self.estimate.add(kind(spec), outcome.metrics.get("epochs"), outcome.metrics.get("run_time"))
@@ -157,7 +160,7 @@ class Board:
                 told += f", diverged in epoch {outcome.metrics['diverged_epoch']:.0f}"
         else:
             self.failed += 1
-            told = f"failed on {outcome.host or 'an unknown machine'}: {outcome.reason}"
+            told = f"failed on {machine(outcome.host)}: {outcome.reason}"
         self.say(f"[{self.done + self.failed}/{self.total}] {label(spec)}: {told}; {self.outlook()}")
 
     def outlook(self) -> str:
@@ -171,7 +174,7 @@ class Board:
     def finish(self, plan: Plan, failures: Sequence[Outcome]) -> None:
         self.planned(plan)
         for outcome in failures:
-            self.say(f"failed: {label(outcome.spec)} on {outcome.host}: {outcome.reason}")
+            self.say(f"failed: {label(outcome.spec)} on {machine(outcome.host)}: {outcome.reason}")
             for line in outcome.lines.splitlines():
                 self.say(f"    {line}")
         self.say(f"{self.done} of {self.total} runs done, {self.failed} failed")
@@ -191,7 +194,7 @@ class Board:
 class LiveBoard(Board):
     """A bar for the sweep and a line for each run in work."""
 
-    def start(self, plan: Plan, states: Sequence[RunState], slots: int) -> None:
+    def start(self, plan: Plan, wanted: Sequence[RunSpec], states: Sequence[RunState], slots: int) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         self._bars = Progress(
@@ -205,7 +208,7 @@ class LiveBoard(Board):
         )
         self._lines: dict[str, object] = {}
         self._all = self._bars.add_task("[bold]sweep[/]", told="")
-        super().start(plan, states, slots)
+        super().start(plan, wanted, states, slots)
         self.tick()
         self._bars.start()
 
@@ -233,6 +236,11 @@ class LiveBoard(Board):
     def stop(self) -> None:
         if hasattr(self, "_bars"):
             self._bars.stop()
+
+
+def machine(host: str) -> str:
+    """A host, for a person."""
+    return host or "an unknown machine"
 
 
 def label(spec: RunSpec) -> str:

@@ -6,7 +6,6 @@ store or wait as records, and the others stand at their checkpoints.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 import uuid
@@ -19,7 +18,7 @@ from benchmark.board import Board
 from benchmark.events import Ended, Started
 from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, Executor, Outcome
 from benchmark.ingestion import Busy, ingest
-from benchmark.records import RecordError, write
+from benchmark.records import RecordError, find_finished, write
 from benchmark.repair import repair
 from benchmark.spec import RunSpec
 from benchmark.states import RunState, read_states
@@ -67,13 +66,15 @@ class Driver:
     _later: list[RunSpec] = field(default_factory=list)
     _running: dict[str, RunSpec] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
-    _single: str = ""
+    _solo: set[str] = field(default_factory=set)
     _deaths: dict[str, _Deaths] = field(default_factory=dict)
-    _failures: list[Outcome] = field(default_factory=list)
+    _failures: dict[str, Outcome] = field(default_factory=dict)
     _states: list[RunState] = field(default_factory=list)
     _known: Plan | None = None
     _changed: bool = False
     _broken: set[str] = field(default_factory=set)
+    _waits: bool = False
+    _begun: float = 0.0
     _silent_until: float = 0.0
     _silence: str = ""
 
@@ -84,13 +85,15 @@ class Driver:
             SweepError: runs failed, or their records could not be handed over; the message counts them.
             KeyboardInterrupt: the sweep was interrupted; everything is where the next one finds it.
         """
+        self._begun = time.time()
         try:
-            self.place.prepare()
             self._deliver(patient=False)
             for run in repair(self.store, read_states(self.store.uri)):
                 self.board.say(f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
             self._states = read_states(self.store.uri)
-            self.board.start(self._plan(), self._states, self.executor.slots)
+            self.executor.settle(run.spec_hash for run in self._states if run.status == "FINISHED")
+            plan = self._plan()
+            self.board.start(plan, self._wanted(plan), self._states, self.executor.slots)
             while self._refill() or self._running:
                 self._step()
             self._deliver(patient=True)
@@ -102,6 +105,12 @@ class Driver:
     def _plan(self) -> Plan:
         return sweep.plan(self.grids, self._states)
 
+    def _wanted(self, plan: Plan) -> list[RunSpec]:
+        """What is not done yet, in hand or not: what is missing, and what failed in an earlier pass if that is asked
+        for."""
+        again = [spec for spec in plan.of(sweep.FAILED) if spec.hash not in self._failures] if self.retry_failed else []
+        return plan.of(sweep.MISSING) + again
+
     def _refill(self) -> bool:
         """Whether there is anything to begin, asking the plan anew where rates are chosen on the way."""
         # Only a rate that is yet to be chosen can add runs to those that were there from the start.
@@ -109,9 +118,9 @@ class Driver:
         if new and not (self._queue or self._alone or self._later):
             self._known = plan = self._plan()
             self._changed = False
-            self.board.planned(plan)
-            wanted = plan.of(sweep.MISSING) + (plan.of(sweep.FAILED) if self.retry_failed else [])
-            self._queue.extend(spec for spec in wanted if spec.hash not in self._tried | self._running.keys())
+            wanted = self._wanted(plan)
+            self.board.planned(plan, wanted)
+            self._queue.extend(spec for spec in wanted if spec.hash not in self._tried)
             self._tried.update(spec.hash for spec in self._queue)
         return bool(self._queue or self._alone or self._later)
 
@@ -131,32 +140,55 @@ class Driver:
             del self._running[outcome.spec.hash]
             self._take(outcome)
         if self._later and not self._running and not self._queue:
-            time.sleep(0.5)  # others have the rest in hand
+            self._wait_for_others()
         if not self._running or any(outcome.kind != BUSY for outcome in outcomes):
-            self._queue.extend(self._later)
+            for spec in self._later:
+                (self._alone if spec.hash in self._solo else self._queue).append(spec)
             self._later.clear()
         if outcomes or self._silence:
             self._deliver(patient=False)
         self.board.tick()
 
     def _next(self) -> RunSpec | None:
-        if self._single in self._running:
+        if self._running.keys() & self._solo:
             return None
         if self._queue:
             return self._queue.popleft()
-        if self._alone and not self._running:
-            self._single = self._alone[0].hash
-            return self._alone.popleft()
-        return None
+        return self._alone.popleft() if self._alone and not self._running else None
+
+    def _wait_for_others(self) -> None:
+        if not self._waits:
+            self._waits = True
+            held = [state for spec in self._later if (state := self.place.told(spec.hash))]
+            whose = ", ".join(sorted({f"process {state['pid']} on {state['host']}" for state in held}))
+            self.board.say(
+                f"waiting for {len(self._later)} runs that others have in hand{f' ({whose})' if whose else ''}; "
+                "what they finish, or leave, is taken up here"
+            )
+        time.sleep(0.5)
 
     def _there(self, spec: RunSpec) -> bool:
-        """Whether another driver has finished it since the plan was made."""
-        with contextlib.suppress(TrackingError):
-            if not self._silence and (run := self.store.find_finished(spec)):
-                self._note(spec, "FINISHED", run.data.metrics)
-                self.board.ended(Outcome(spec, FINISHED, metrics=run.data.metrics))
-                return True
-        return False
+        """Whether another driver has brought it to its end since this one began."""
+        if self._silence:
+            return False
+        try:
+            run = self.store.find_ended(spec, self._begun)
+        except TrackingError as error:
+            self._fall_silent(error)
+            return False
+        if run is None:
+            return False
+        failed = run.info.status == "FAILED"
+        outcome = Outcome(
+            spec,
+            FAILED if failed else FINISHED,
+            reason=run.data.tags.get("reason", ""),
+            lines=run.data.tags.get("last_lines", ""),
+            host=run.data.tags.get("host", ""),
+            metrics=run.data.metrics,
+        )
+        self._end(outcome)
+        return True
 
     def _take(self, outcome: Outcome) -> None:
         spec = outcome.spec
@@ -166,18 +198,20 @@ class Driver:
             self._later.append(spec)
             self.board.put_back(spec)
             return
+        if outcome.kind == FINISHED and not find_finished(self.place.records, spec.hash):
+            if self._there(spec):
+                return  # another driver was quicker with its record
+            outcome = Outcome(spec, DIED, "its record is gone", host=outcome.host)
         if outcome.kind in (DIED, HALTED) and self._again(outcome):
             return
-        if outcome.out_of_memory and spec.hash not in self._deaths:
-            self._deaths[spec.hash] = _Deaths(RESTARTS)
-            self._alone.append(spec)
+        if outcome.out_of_memory and spec.hash not in self._solo:
+            self._set_apart(spec)
             self.board.again(outcome, "alone, out of memory")
             return
-        if outcome.kind == FINISHED:
-            self._note(spec, "FINISHED", outcome.metrics)
-        else:
-            self._fail(outcome)
-        self.board.ended(outcome)
+        if outcome.kind != FINISHED:
+            outcome = dataclasses.replace(outcome, kind=FAILED)
+            self._keep_failure(outcome)
+        self._end(outcome)
 
     def _again(self, outcome: Outcome) -> bool:
         """Begin a run anew that stopped on the way, unless it did so too often without coming any further."""
@@ -187,23 +221,26 @@ class Driver:
         deaths.count, deaths.stand = (deaths.count if stand <= deaths.stand else 0) + 1, stand
         if deaths.count > RESTARTS:
             return False
-        if outcome.kind == HALTED:
-            self._queue.append(spec)
-            self.board.put_back(spec)
-        elif deaths.count == 1:
-            # The first time it was perhaps somebody's mistake; after that memory is the likely reason.
-            self._queue.appendleft(spec)
-            self.board.again(outcome, "on a new worker")
+        # The first time it was perhaps somebody's mistake; after that memory is the likely reason.
+        if spec.hash in self._solo or (outcome.kind == DIED and deaths.count > 1):
+            self._set_apart(spec)
+            how = "alone on a new worker"
         else:
-            self._alone.append(spec)
-            self.board.again(outcome, "alone on a new worker")
+            (self._queue.append if outcome.kind == HALTED else self._queue.appendleft)(spec)
+            how = "on a new worker"
+        if outcome.kind == HALTED:
+            self.board.put_back(spec)
+        else:
+            self.board.again(outcome, how)
         return True
 
-    def _fail(self, outcome: Outcome) -> None:
+    def _set_apart(self, spec: RunSpec) -> None:
+        """From now on it has the machine to itself."""
+        self._solo.add(spec.hash)
+        self._alone.append(spec)
+
+    def _keep_failure(self, outcome: Outcome) -> None:
         """Keep a failure as a record, as any other result."""
-        outcome = dataclasses.replace(outcome, kind=FAILED)
-        self._failures.append(outcome)
-        self._note(outcome.spec, "FAILED", {})
         now = time.time()
         ended = outcome.ended or Ended(
             Started(uuid.uuid4().hex, outcome.spec, now, 0, {"host": outcome.host}), "FAILED", outcome.reason, (), now
@@ -215,20 +252,16 @@ class Driver:
         except RecordError as error:
             self.board.say(str(error))
 
-    def _note(self, spec: RunSpec, status: str, metrics: dict[str, float]) -> None:
-        now = time.time()
-        state = RunState(
-            "",
-            status,
-            now,
-            now,
-            spec.hash,
-            model=spec.model,
-            best_acc=metrics.get("best_acc"),
-            run_time=metrics.get("run_time"),
-        )
-        self._states.insert(0, state)
+    def _end(self, outcome: Outcome) -> None:
+        """It finished or failed, here or elsewhere: what the next plan and a person are to know."""
+        spec, now = outcome.spec, time.time()
+        if outcome.kind == FAILED:
+            self._failures[spec.hash] = outcome
+        status = "FAILED" if outcome.kind == FAILED else "FINISHED"
+        best = outcome.metrics.get("best_acc")
+        self._states.insert(0, RunState("", status, now, now, spec.hash, reason=outcome.reason, best_acc=best))
         self._changed = True
+        self.board.ended(outcome)
 
     def _deliver(self, *, patient: bool) -> None:
         """Bring all records that wait to the store.
@@ -251,27 +284,35 @@ class Driver:
                 self._silence = str(error) if patient else self._silence
                 return
             except TrackingError as error:
-                if not self._silence:
-                    self.board.say(f"{error} Finished runs wait in {self.place.records}.")
-                self._silence, self._silent_until = str(error), time.monotonic() + _PAUSE
+                self._fall_silent(error)
             else:
                 if self._silence:
                     self.board.say("the store answers again")
                 self._silence = ""
                 return
 
+    def _fall_silent(self, error: TrackingError) -> None:
+        """The store does not answer: say so once, and leave it alone for a while."""
+        if not self._silence:
+            self.board.say(f"{error} Finished runs wait in {self.place.records}.")
+        self._silence, self._silent_until = str(error), time.monotonic() + _PAUSE
+
     def _verdict(self) -> Plan:
+        if not self._silence:
+            # What the store holds is what counts, and not what was heard of.
+            self._states = read_states(self.store.uri)
         plan = self._plan()
-        self.board.finish(plan, self._failures)
+        self.board.finish(plan, list(self._failures.values()))
         if self._silence:
             waiting = len(self.place.waiting())
             raise SweepError(
                 f"{self._silence} {waiting} runs wait; the same command, or benchmark ingest {self.place.records}, "
                 "logs them."
             )
+        if missing := len(plan.of(sweep.MISSING)):
+            raise SweepError(f"{missing} of {plan.total} runs are not in the store; the same command runs them.")
         failed = len(plan.of(sweep.FAILED))
         if failed or plan.waiting:
-            waits = sum(plan.waiting.values())
-            more = f", and {waits} wait for a rate whose selection lacks runs" if waits else ""
+            more = f", and {plan.waits} wait for a rate whose selection lacks runs" if plan.waiting else ""
             raise SweepError(f"{failed} of {plan.total} runs failed{more}; --retry-failed tries them again.")
         return plan

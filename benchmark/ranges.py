@@ -44,9 +44,10 @@ def numbers(value: object, what: str) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in parts(value, what):
-        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+        match = re.fullmatch(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?", part)
         if not match:
-            raise InvalidArgument(f"{what}: {part!r} is no whole number and no range; write it as 1-5,8.")
+            shown = part if len(part) <= 50 else f"{part[:50]}..."
+            raise InvalidArgument(f"{what}: {shown!r} is no whole number and no range; write it as 1-5,8.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InvalidArgument(f"{what}: the range {part!r} is empty; did you mean {last}-{first}?")

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -123,20 +124,34 @@ def write(run: Result | Ended, root: Path) -> Path:
     """
     started = run.started
     final = root / f"{started.spec.hash[:16]}-{started.id}"
-    partial = root / f"{PARTIAL}{final.name}"
-    try:
-        partial.mkdir(parents=True)
-        write_artifacts(run, partial)
-        _write_json(partial / RECORD, _description(run))
-        sync(partial)
-        partial.rename(final)
-        sync(root)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise RecordError(f"cannot write the record {str(final)!r}: {error.strerror or error}.") from error
-        raise
+    with laid(final) as folder:
+        write_artifacts(run, folder)
+        _write_json(folder / RECORD, _description(run))
     return final
+
+
+@contextlib.contextmanager
+def laid(final: Path) -> Iterator[Path]:
+    """A hidden folder to write a record into, which is `final` after the block: whole, on the disk, or not at all.
+
+    One that is there already stays.
+
+    Raises:
+        RecordError: it cannot be written; nothing is left behind.
+    """
+    hidden = final.with_name(f"{PARTIAL}{final.name}")
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        yield hidden
+        sync(hidden)
+        if not final.exists():
+            hidden.rename(final)
+            sync(final.parent)
+    except OSError as error:
+        raise RecordError(f"cannot write the record {str(final)!r}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def write_artifacts(run: Result | Ended, folder: Path) -> None:
@@ -170,13 +185,13 @@ def find(root: Path | str) -> list[Path]:
     return sorted(f for f in root.iterdir() if not f.name.startswith(".") and (f / RECORD).is_file())
 
 
-def find_finished(root: Path | str, spec_hash: str) -> Path | None:
-    """A record under `root` of a finished run of this spec, if there is one that this version can read."""
+def find_finished(root: Path | str, spec_hash: str) -> Record | None:
+    """The record under `root` of a finished run of this spec, if there is one that this version can read."""
     for folder in sorted(Path(root).glob(f"{spec_hash[:16]}-*")):
-        if (folder / WEIGHTS).is_file():
-            with contextlib.suppress(RecordError):
-                read(folder)
-                return folder
+        # Another process may hand it over and remove it at any moment.
+        with contextlib.suppress(RecordError):
+            if (record := read(folder)).status == "FINISHED":
+                return record
     return None
 
 

@@ -133,21 +133,26 @@ class Plan:
     Attributes:
         specs: all runs that can be named by now, by hash, in order.
         states: hash -> finished, failed or missing.
-        waiting: cell -> how many runs wait for its rate to be chosen.
+        waiting: a run by which a cell's rate will be chosen -> the seeds that wait for that.
         skipped: what the grids ask for and makes no sense.
     """
 
     specs: dict[str, RunSpec]
     states: dict[str, str]
-    waiting: dict[Cell, int] = field(default_factory=dict)
+    waiting: dict[RunSpec, frozenset[int | None]] = field(default_factory=dict)
     skipped: tuple[Skip, ...] = ()
 
     def of(self, state: str) -> list[RunSpec]:
         return [spec for key, spec in self.specs.items() if self.states[key] == state]
 
     @property
+    def waits(self) -> int:
+        """How many runs wait for a rate."""
+        return sum(map(len, self.waiting.values()))
+
+    @property
     def total(self) -> int:
-        return len(self.specs) + sum(self.waiting.values())
+        return len(self.specs) + self.waits
 
 
 def expand(grid: Grid, chosen: Mapping[Cell, float] | None = None) -> list[RunSpec]:
@@ -231,12 +236,16 @@ def plan(grids: Sequence[Grid], runs: Iterable[RunState]) -> Plan:
             failed.setdefault(run.spec_hash, run)
     ended = {**{key: run for key, run in failed.items() if run.diverged}, **finished}
     specs: dict[str, RunSpec] = {}
-    waiting: dict[Cell, int] = {}
+    waiting: dict[RunSpec, frozenset[int | None]] = {}
     for grid in grids:
         chosen = choose(grid, ended)
         specs |= {spec.hash: spec for spec in expand(grid, chosen) if spec.hash not in specs}
-        later = len(set(grid.seeds) - set(grid.select_over)) if grid.select_over else 0
-        waiting |= {cell: later for cell in cells(grid) if later and cell not in chosen}
+        later = frozenset(grid.seeds if grid.select_over else ()) - set(grid.select_over)
+        for cell in cells(grid) if later else ():
+            if cell not in chosen:
+                # It says how long the runs are as well, in which grids may differ.
+                first = _spec(grid, cell, _rates(grid, cell)[0], grid.select_over[0])
+                waiting[first] = waiting.get(first, later) | later
     states = {key: FINISHED if key in finished else FAILED if key in failed else MISSING for key in specs}
     return Plan(specs, states, waiting, skips(grids))
 

@@ -17,7 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.files import write_text
 from benchmark.records import PARTIAL, RecordError, check_writable
+
+#: Seconds after which a small file that is still half written has no writer any more.
+_HALF = 60.0
 
 
 def default_folder(uri: str) -> Path:
@@ -37,12 +41,18 @@ class Workplace:
         self.claims = self.root / "claims"
         self.logs = self.root / "logs"
         self.plan = self.root / "sweep.json"
+        self.store = self.root / "store.txt"
 
-    def prepare(self) -> None:
+    def prepare(self, store: str = "") -> None:
         """Make the folders, and remove the halves that a killed process left.
 
+        Args:
+            store: the MLflow store to which records are handed over from here, for a person to read; that of the first
+                time is kept to.
+
         Raises:
-            RecordError: they cannot be made or written, or a claim on a run would not end with its holder.
+            RecordError: they cannot be made or written, a claim on a run would not end with its holder, or the folder
+                is another store's.
         """
         for folder in (self.root, self.records, self.claims, self.logs):
             check_writable(folder)
@@ -50,7 +60,20 @@ class Workplace:
             raise RecordError(
                 f"the file system of {str(self.root)!r} knows no locks; choose another one with --work-dir."
             )
+        if store:
+            self._keep_to(store)
         self.tidy()
+
+    def _keep_to(self, store: str) -> None:
+        """Refuse another store than before: a finished run would be handed to the wrong one."""
+        before = self.store.read_text(encoding="utf-8").strip() if self.store.is_file() else ""
+        if before and before != store:
+            raise RecordError(
+                f"the folder {str(self.root)!r} is of runs for {before!r}, not for {store!r}; "
+                f"choose another --work-dir, or remove {self.store.name} from it if the store has moved."
+            )
+        if not before:
+            write_text(self.store, store + "\n")
 
     def tidy(self, spec_hash: str = "") -> None:
         """Remove the halves that a killed process left, of one run or of all. Those of a run that goes on stay."""
@@ -59,6 +82,11 @@ class Workplace:
             with self.claim(partial.name.removeprefix(PARTIAL).partition("-")[0]) as mine:
                 if mine:
                     shutil.rmtree(partial, ignore_errors=True)
+        if not key:
+            for half in self.root.glob(".*.part"):
+                with contextlib.suppress(OSError):
+                    if time.time() - half.stat().st_mtime > _HALF:
+                        half.unlink()
         for half in (self.root / "checkpoints").glob(f".{key}*.part"):
             with self.claim(half.name[1:].partition(".")[0]) as mine:
                 if mine:
@@ -106,10 +134,14 @@ class Workplace:
         with contextlib.suppress(OSError):
             path.write_text(json.dumps(values), encoding="utf-8")
 
+    def told(self, spec_hash: str) -> dict[str, Any]:
+        """What the holder of a run said last: host, pid, time, and how far it was; empty if nothing."""
+        return _read_json(self.claims / f"{spec_hash[:16]}.json")
+
     def running(self) -> dict[str, dict[str, Any]]:
         """First 16 digits of the hash -> how far that run is, of all claims that somebody holds."""
         claims = sorted(self.claims.glob("*.lock")) if self.claims.is_dir() else ()
-        return {path.stem: _read_json(path.with_suffix(".json")) for path in claims if _is_held(path)}
+        return {path.stem: self.told(path.stem) for path in claims if _is_held(path)}
 
     def held(self, spec_hash: str) -> bool:
         """Whether some process has a run in hand."""
@@ -123,9 +155,7 @@ class Workplace:
 
     def write_plan(self, values: dict[str, Any]) -> None:
         """Remember what is being swept, for `benchmark status`."""
-        temporary = self.plan.with_name(f".{self.plan.name}.{os.getpid()}.part")
-        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
-        temporary.replace(self.plan)
+        write_text(self.plan, json.dumps(values, indent=1))
 
     def read_plan(self) -> dict[str, Any]:
         """What `write_plan` wrote; empty if there is none."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
     from benchmark.studies import Study
 
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; click's own lets `nan` and `inf` pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return float(number)
+
+
 tracking_uri = click.option(
     "--tracking-uri", metavar="URI", help="MLflow store.  [default: MLFLOW_TRACKING_URI, else your own]"
 )
@@ -26,7 +38,11 @@ work_dir = click.option(
     help="Records, checkpoints and claims of runs.  [default: one a store, in your data folder]",
 )
 checkpoint_every = click.option(
-    "--checkpoint-every", metavar="SECONDS", type=click.FloatRange(min=0), default=30.0, show_default=True
+    "--checkpoint-every",
+    metavar="SECONDS",
+    type=FiniteRange(min=0),
+    default=30.0,
+    show_default=True,
 )
 source = click.option(
     "--source",

@@ -167,13 +167,13 @@ def run(
 def _to_records(
     held: AbstractContextManager[Held], console: Console, root: Path, train: Callable[..., Result], *, force: bool
 ) -> None:
-    from benchmark.records import RecordWriter, find_finished, read
+    from benchmark.records import RecordWriter, find_finished
 
     with held as mine:
         spec = mine.spec
         known = find_finished(root, spec.hash)
         if known and not force:
-            _show(console, spec, read(known).metrics, f"finished before: record {known} (--force repeats it)")
+            _show(console, spec, known.metrics, f"finished before: record {known.folder} (--force repeats it)")
             return
         writer = RecordWriter(root)
         result = train([mine, writer], None if known else mine.checkpoint)

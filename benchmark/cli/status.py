@@ -36,9 +36,9 @@ def status(grid: dict[str, Any], tracking_uri: str | None, work_dir: Path | None
 
     uri = resolve_uri(tracking_uri)
     place = Workplace(work_dir or default_folder(uri))
-    title, grids, slots = _grids(grid, place)
     if mend:
-        _mend(uri, place)
+        _mend(uri, place)  # also where no sweep is known: a run that was killed by itself is mended as well
+    title, grids, slots = _grids(grid, place)
     runs = read_states(uri)
     plan = sweep.plan(grids, runs)
     running = place.running()
@@ -78,10 +78,10 @@ def _mend(uri: str, place: Workplace) -> None:
     from benchmark.ingestion import ingest
     from benchmark.repair import repair
     from benchmark.states import read_states
-    from benchmark.tracking import Store
+    from benchmark.tracking import Store, shown
 
     store = Store(uri)
-    place.prepare()
+    place.prepare(shown(store.uri))
     for outcome in ingest(place.records, store, once=True):
         if outcome.record is None:
             click.echo(f"broken record: {outcome.error}")
@@ -108,6 +108,7 @@ def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
 
 def _show_failed(plan: Plan, runs: list[RunState], *, verbose: bool) -> None:
     from benchmark import sweep
+    from benchmark.board import machine
 
     latest: dict[str, RunState] = {}
     for run in runs:
@@ -116,7 +117,7 @@ def _show_failed(plan: Plan, runs: list[RunState], *, verbose: bool) -> None:
     failed = plan.of(sweep.FAILED)
     for spec in failed if verbose else failed[:SHOWN]:
         run = latest[spec.hash]
-        click.echo(f"failed: {_label(spec)} on {run.host or 'an unknown machine'}: {run.reason}")
+        click.echo(f"failed: {_label(spec)} on {machine(run.host)}: {run.reason}")
         for line in run.last_lines.splitlines() if verbose else ():
             click.echo(f"    {line}")
     if len(failed) > SHOWN and not verbose:

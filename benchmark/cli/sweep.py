@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmark.cli.options import checkpoint_every, tracking_uri, work_dir
+from benchmark.cli.options import FiniteRange, checkpoint_every, tracking_uri, work_dir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,9 +85,7 @@ def _axis_option(name: str) -> Callable[[F], F]:
 @click.option(
     "--ray-address", metavar="HOST:PORT|auto", help="Of a cluster.  [default: RAY_ADDRESS, else started here]"
 )
-@click.option(
-    "--ray-gpus", metavar="N", type=click.FloatRange(min=0), help="GPUs of a run, 0.25 too.  [default: 1 if any]"
-)
+@click.option("--ray-gpus", metavar="N", type=FiniteRange(min=0), help="GPUs of a run, 0.25 too.  [default: 1 if any]")
 @click.option(
     "--ray-max-retries", metavar="N", type=click.IntRange(min=0), help="When a run's node is lost.  [default: 3]"
 )
@@ -149,7 +147,6 @@ def sweep(
         _show(console, title, grids, uri)
         return
     from benchmark.environment import find_device
-    from benchmark.executors import EXECUTORS
     from benchmark.executors.base import Settings
 
     gpus = _gpus(device) if executor == "processes" else 0
@@ -158,7 +155,6 @@ def sweep(
     settings = Settings(place.root, device, threads or 0, checkpoint_every)
     if executor == "processes":
         options |= {"gpus": gpus, "workers": workers or _workers(gpus, device)}
-    options = {name: value for name, value in options.items() if name in EXECUTORS[executor][1]}
     _go(console, title, grids, uri, place, executor, settings, options, retry_failed=retry_failed)
 
 
@@ -188,10 +184,11 @@ def _go(
         spec.study.prepare(spec)
     # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place.prepare()
+    # A store that does not answer is heard of before a cluster is started, or asked.
+    store = Store(uri)
+    place.prepare(shown(store.uri))
     shows = board(console, place.logs / "sweep.log")
     runner = make_executor(executor, settings, shows.progress, **options)
-    store = Store(uri)
     place.write_plan({"title": title, "grids": [dataclasses.asdict(grid) for grid in grids], "slots": runner.slots})
     shows.say(f"{title}: {runner.name}; store {shown(uri)}; log {shows.log}")
     Driver(grids, store, place, runner, shows, retry_failed=retry_failed).run()
@@ -215,6 +212,9 @@ def _executor_options(
         raise click.UsageError(f"--workers has no meaning with --executor {executor}.")
     if executor in ("slurm", "ray") and device not in ("auto", "cpu", "cuda"):
         raise click.UsageError(f"--device {device}: {executor} deals out the GPUs; name auto, cpu or cuda.")
+    gpus = given.get(executor, {}).get("gpus")
+    if (device == "cpu" and gpus) or (device == "cuda" and gpus == 0):
+        raise click.UsageError(f"--device {device} contradicts --{executor}-gpus {gpus:g}; leave one of them out.")
     return {**given.get(executor, {}), **({"workers": workers} if workers else {})}
 
 
@@ -234,7 +234,7 @@ def _gpu_files() -> list[str]:
 
 
 def _workers(gpus: int, device: str) -> int:
-    from benchmark.executors import default_workers
+    from benchmark.executors.base import default_workers
 
     # Whoever names one GPU has one; a process for each processor would crowd it.
     return default_workers(1 if device.startswith("cuda:") else gpus)
@@ -258,8 +258,7 @@ def counts(plan: Plan) -> str:
     from benchmark import sweep as sweeping
 
     done, failed, missing = (len(plan.of(s)) for s in (sweeping.FINISHED, sweeping.FAILED, sweeping.MISSING))
-    waiting = sum(plan.waiting.values())
-    later = f", {waiting} once their rate is chosen" if waiting else ""
+    later = f", {plan.waits} once their rate is chosen" if plan.waiting else ""
     return f"{plan.total} runs: {done} done, {failed} failed, {missing} to do{later}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,6 @@ EXECUTORS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "slurm": ("benchmark.executors.slurm:SlurmExecutor", ("workers", "partition", "time", "gpus", "setup", "option")),
     "ray": ("benchmark.executors.ray:RayExecutor", ("workers", "address", "gpus", "max_retries")),
 }
-#: Bytes that a worker may need; where memory is short there are fewer workers than processors.
-_MEMORY = 2 * 2**30
 
 
 def make_executor(name: str, settings: Settings, notify: Callable[[Progress], None], **options: Any) -> Executor:
@@ -35,16 +32,3 @@ def make_executor(name: str, settings: Settings, notify: Callable[[Progress], No
     module, _, attribute = EXECUTORS[name][0].partition(":")
     executor: Executor = getattr(importlib.import_module(module), attribute)(settings, notify, **options)
     return executor
-
-
-def default_workers(gpus: int) -> int:
-    """A process a GPU, or else a processor, as far as memory reaches."""
-    from benchmark.environment import cpu_count
-
-    if gpus:
-        return gpus
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return cpu_count()
-    return max(1, min(cpu_count(), memory // _MEMORY))

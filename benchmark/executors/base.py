@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.environment import cpu_count
 from benchmark.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 #: What became of a run. BUSY: another process has it in hand. HALTED: stopped on the way, to be continued.
 #: NO_ROOM: the folder of the sweep takes no more. DIED: the process that had it is gone.
 FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED = "finished", "failed", "busy", "halted", "no room", "died"
+
+#: Bytes that a worker may need; where memory is short there are fewer workers than processors.
+_MEMORY = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,20 @@ class Executor(abc.ABC):
     def wait(self, seconds: float) -> list[Outcome]:
         """What has ended, waiting for it for at most about `seconds`; progress goes to `notify`."""
 
+    def settle(self, spec_hashes: Iterable[str]) -> None:  # noqa: B027  most keep nothing
+        """These runs are in the store: forget what an earlier driver has kept of them."""
+
     @abc.abstractmethod
     def close(self) -> None:
         """End, at once, what runs on this machine."""
+
+
+def default_workers(gpus: int) -> int:
+    """A process a GPU, or else a processor, as far as memory reaches."""
+    if gpus:
+        return gpus
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return cpu_count()
+    return max(1, min(cpu_count(), memory // _MEMORY))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.records import PARTIAL, RecordError, sync, write_bytes
+from benchmark.records import laid, write_bytes
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,7 @@ def unpack(parcel: Parcel, root: Path) -> Path:
         RecordError: it cannot be written; nothing is left behind.
     """
     final = root / Path(parcel.name).name
-    partial = root / f"{PARTIAL}{final.name}"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with laid(final) as folder:
         for name, content in parcel.files.items():
-            write_bytes(partial / Path(name).name, content)
-        sync(partial)
-        if not final.exists():
-            partial.rename(final)
-            sync(root)
-    except OSError as error:
-        raise RecordError(f"cannot write the record {str(final)!r}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            write_bytes(folder / Path(name).name, content)
     return final

@@ -11,6 +11,7 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -146,7 +147,7 @@ class _Worker:
         self.connection.close()
         self.spec, self._alive = None, False
         how = f"of signal {-code}" if code and code < 0 else f"with exit code {code}"
-        return Outcome(spec, DIED, f"the worker died {how}", last_lines(self.log))
+        return Outcome(spec, DIED, f"the worker died {how}", last_lines(self.log), host=socket.gethostname())
 
 
 def _serve(connection: Connection, settings: Settings, log: Path) -> None:

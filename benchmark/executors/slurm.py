@@ -19,13 +19,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.executors.base import DIED, Executor, Outcome, Progress, Settings
 from benchmark.executors.worker import last_lines, work
 from benchmark.spec import RunSpec
+from benchmark.workplace import Workplace
 from siconvnet.errors import InvalidArgument, SiconvnetError
 
 #: Jobs at once, where nothing is said.
@@ -110,14 +111,25 @@ class SlurmExecutor(Executor):
         self._queue: set[str] | None = None
 
     def submit(self, spec: RunSpec) -> None:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            number = json.loads(self._note(spec).read_text(encoding="utf-8"))["job"]
-            handle = self._submitit.SlurmJob(folder=self.folder, job_id=number)
+        if handle := self._submitted(spec.hash):
             self._look()
-            if self._queue is None or number in self._queue or handle.paths.result_pickle.exists():
+            if self._queue is None or handle.job_id in self._queue or handle.paths.result_pickle.exists():
                 self._jobs[spec.hash] = _Job(spec, handle, time.monotonic())
                 return
         self._new.append(spec)
+
+    def settle(self, spec_hashes: Iterable[str]) -> None:
+        noted = {path.stem for path in self.folder.glob("*.json")}
+        for key in {spec_hash[:16] for spec_hash in spec_hashes} & noted:
+            if handle := self._submitted(key):
+                self._forget(key, handle)
+
+    def _submitted(self, key: str) -> Any:
+        """The job that an earlier driver noted for a run; None if there is none."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            number = json.loads(self._note(key).read_text(encoding="utf-8"))["job"]
+            return self._submitit.SlurmJob(folder=self.folder, job_id=number)
+        return None
 
     def wait(self, seconds: float) -> list[Outcome]:
         self._flush()
@@ -155,7 +167,7 @@ class SlurmExecutor(Executor):
                 self._jobs[spec.hash] = _Job(spec, handle, time.monotonic())
                 # Only what lets another driver find the job; without it the run would be submitted twice.
                 with contextlib.suppress(OSError):
-                    self._note(spec).write_text(json.dumps({"job": handle.job_id}), encoding="utf-8")
+                    self._note(spec.hash).write_text(json.dumps({"job": handle.job_id}), encoding="utf-8")
             for script in (handles[0].paths.submission_file, *self.folder.glob(".submission_file_*")):
                 if script == handles[0].paths.submission_file or script.is_symlink():
                     script.unlink(missing_ok=True)
@@ -185,28 +197,34 @@ class SlurmExecutor(Executor):
         one = self._jobs.pop(key)
         spec, handle, paths = one.spec, one.handle, one.handle.paths
         lines = last_lines(Path(paths.stderr))
-        outcome = Outcome(spec, DIED, f"job {handle.job_id} is gone without a result", lines)
+        host = Workplace(self.settings.root).told(spec.hash).get("host", "")
+        outcome = Outcome(spec, DIED, f"job {handle.job_id} is gone without a result", lines, host=host)
         if paths.result_pickle.exists():
             try:
                 outcome = handle.result()
             except Exception as error:
                 reason = f"job {handle.job_id} failed: {type(error).__name__}"
-                outcome = Outcome(spec, DIED, reason, lines or str(error)[-2000:])
-        for path in (paths.result_pickle, paths.submitted_pickle, paths.stdout, paths.stderr, self._note(spec)):
-            with contextlib.suppress(OSError):
-                Path(path).unlink(missing_ok=True)
+                outcome = Outcome(spec, DIED, reason, lines or str(error)[-2000:], host=host)
+        self._forget(key, handle)
         return outcome
 
+    def _forget(self, key: str, handle: Any) -> None:
+        """Remove what a job and the note of it have left."""
+        paths = handle.paths
+        for path in (paths.result_pickle, paths.submitted_pickle, paths.stdout, paths.stderr, self._note(key)):
+            with contextlib.suppress(OSError):
+                Path(path).unlink(missing_ok=True)
+
     def _tell(self) -> None:
+        place = Workplace(self.settings.root)
         for key, one in self._jobs.items():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                path = self.settings.root / "claims" / f"{key[:16]}.json"
-                state = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(KeyError):
+                state = place.told(key)
                 epoch, best, left = (state[name] for name in ("epoch", "best_acc", "patience_left"))
                 self.notify(Progress(one.spec, epoch, best, left, f"job {one.handle.job_id}"))
 
-    def _note(self, spec: RunSpec) -> Path:
-        return self.folder / f"{spec.hash[:16]}.json"
+    def _note(self, key: str) -> Path:
+        return self.folder / f"{key[:16]}.json"
 
 
 def _jobs_in_queue() -> set[str] | None:

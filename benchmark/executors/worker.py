@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.events import Ended, Epoch, Observer, Result, Started
-from benchmark.executors.base import BUSY, FAILED, FINISHED, HALTED, NO_ROOM, Outcome, Progress, Settings
-from benchmark.records import RecordError, check_writable, find_finished, read, write
+from benchmark.events import Ended, Epoch, Result, Started
+from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, Outcome, Progress, Settings
+from benchmark.holding import Held
+from benchmark.records import RecordError, check_writable, find_finished, write
 from benchmark.spec import RunSpec
 from benchmark.workplace import Workplace
 
@@ -38,23 +39,27 @@ def work(spec: RunSpec, settings: Settings, report: Callable[[Progress], None] |
 
 def _work(spec: RunSpec, settings: Settings, report: Callable[[Progress], None] | None) -> Outcome:
     place = Workplace(settings.root)
-    try:
-        with place.claim(spec.hash) as mine:
-            if not mine:
-                return Outcome(spec, BUSY, "another process has it in hand")
-            known = find_finished(place.records, spec.hash)
-            if known:
-                return Outcome(spec, FINISHED, metrics=read(known).metrics)
-            return _train(spec, settings, place, report)
-    except OSError as error:
-        return Outcome(spec, NO_ROOM, f"cannot write into {str(place.root)!r}: {error.strerror or error}")
+    with contextlib.ExitStack() as stack:
+        try:
+            mine = stack.enter_context(place.claim(spec.hash))
+        except OSError as error:
+            return Outcome(spec, NO_ROOM, f"cannot write into {str(place.root)!r}: {error.strerror or error}")
+        if not mine:
+            return Outcome(spec, BUSY, "another process has it in hand")
+        if known := find_finished(place.records, spec.hash):
+            return Outcome(spec, FINISHED, metrics=known.metrics)
+        try:
+            prepare_process(settings)
+        except (OSError, ImportError) as error:
+            # A machine that cannot load PyTorch is no fault of the run, which another one may do.
+            return Outcome(spec, DIED, f"PyTorch cannot be loaded: {' '.join(str(error).split())}")
+        return _train(spec, settings, place, report)
 
 
 def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable[[Progress], None] | None) -> Outcome:
     from benchmark.checkpoints import Checkpoint
     from benchmark.execution import execute
 
-    prepare_process(settings)
     checkpoint = Checkpoint(place.checkpoint(spec.hash), spec, seconds=settings.checkpoint_seconds)
     watch = _Watch(place, checkpoint, report)
     try:
@@ -78,27 +83,23 @@ def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable
     return Outcome(spec, FINISHED, metrics=result.metrics)
 
 
-class _Watch(Observer):
-    """Writes the record of a run that finishes, keeps how one failed, and says how far it is."""
+class _Watch(Held):
+    """Writes the record of a run that finishes, keeps how one failed, and reports how far it is."""
 
     def __init__(self, place: Workplace, checkpoint: Checkpoint, report: Callable[[Progress], None] | None):
-        self.place, self.checkpoint, self.report = place, checkpoint, report
+        super().__init__(place, checkpoint, lambda line: print(f"{checkpoint.spec.name}: {line}", file=sys.stderr))
+        self.report = report
         self.failure: Ended | None = None
-        self.spec: RunSpec
 
     def started(self, started: Started) -> None:
         # Hours of training must not end in a folder that could never be written.
         check_writable(self.place.records)
-        self.spec = started.spec
-        self.place.say(self.spec.hash, epoch=0, of=self.spec.max_epochs, started=started.time)
-        if self.checkpoint.note:
-            print(f"{self.spec.name}: {self.checkpoint.note}", file=sys.stderr)
+        super().started(started)
 
     def epoch(self, epoch: Epoch) -> None:
-        best, left = epoch.best_acc, epoch.patience_left
-        self.place.say(self.spec.hash, epoch=epoch.number, of=self.spec.max_epochs, best_acc=best, patience_left=left)
+        super().epoch(epoch)
         if self.report:
-            self.report(Progress(self.spec, epoch.number, best, left))
+            self.report(Progress(self.spec, epoch.number, epoch.best_acc, epoch.patience_left))
 
     def finished(self, result: Result) -> None:
         write(result, self.place.records)

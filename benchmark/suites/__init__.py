@@ -149,8 +149,11 @@ def _read(text: str, name: str) -> dict[Any, Any]:
         # Before `<<` is resolved: a key may be written beside one that it overrides there.
         seen: set[str] = set()
         for key, _ in node.value:
+            where = f"suite {name}, line {key.start_mark.line + 1}"
+            if not isinstance(key, yaml.ScalarNode):
+                raise InvalidArgument(f"{where}: a list or a mapping is no key.")
             if key.value in seen:
-                raise InvalidArgument(f"suite {name}, line {key.start_mark.line + 1}: {key.value!r} is there twice.")
+                raise InvalidArgument(f"{where}: {key.value!r} is there twice.")
             seen.add(key.value)
         loader.flatten_mapping(node)
         return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}

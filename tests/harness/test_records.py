@@ -14,12 +14,12 @@ import pytest
 from safetensors import safe_open
 
 from benchmark import records
+from benchmark.divergence import TrainingError
 from benchmark.evaluation import Predictions
 from benchmark.events import Result
 from benchmark.execution import execute
 from benchmark.records import RecordError, RecordWriter
 from benchmark.spec import RunSpec
-from benchmark.training import TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def test_record_holds_the_whole_run(result: Result, tmp_path: Path) -> None:
         assert RunSpec.from_dict(json.loads(file.metadata()["spec"])) == record.spec
     assert [path.name for path in tmp_path.iterdir()] == [record.folder.name]
     assert records.find(tmp_path) == records.find(record.folder) == [record.folder]
-    assert records.find_finished(tmp_path, record.spec.hash) == record.folder
+    found = records.find_finished(tmp_path, record.spec.hash)
+    assert found and (found.folder, found.metrics) == (record.folder, record.metrics)
     assert records.find_finished(tmp_path, "0" * 64) is None
 
 

@@ -15,7 +15,7 @@ from benchmark.executors.base import FINISHED, Outcome
 from benchmark.spec import RunSpec
 from benchmark.states import RunState
 from benchmark.suites import make_grid
-from benchmark.sweep import plan
+from benchmark.sweep import MISSING, plan
 
 PAPER = RunSpec("standard", "emoji", 2)
 SMOKE = dataclasses.replace(PAPER, max_epochs=1)
@@ -62,7 +62,7 @@ def test_data_file_has_one_line_for_all_its_runs(waiting: dict[str, str], icons:
 def test_runs_of_a_sweep_make_its_outlook(waiting: dict[str, str]) -> None:
     made = plan([make_grid(waiting)], [])
     board = Board(Console(file=io.StringIO()))
-    board.start(made, [], 2)
+    board.start(made, made.of(MISSING), [], 2)
     assert board.outlook() == "time left unknown"
     spec = next(iter(made.specs.values()))
     board.ended(Outcome(spec, FINISHED, metrics={"epochs": 20, "run_time": 10.0, "test_acc": 50.0}))
@@ -71,7 +71,8 @@ def test_runs_of_a_sweep_make_its_outlook(waiting: dict[str, str]) -> None:
 
 def test_bar_of_a_sweep_has_its_total_from_the_start(waiting: dict[str, str]) -> None:
     board = LiveBoard(Console(file=io.StringIO(), force_terminal=True))
-    board.start(plan([make_grid(waiting)], []), [], 1)
+    made = plan([make_grid(waiting)], [])
+    board.start(made, made.of(MISSING), [], 1)
     bar = board._bars.tasks[0]
     board.stop()
     assert (bar.completed, bar.total) == (0, 7)

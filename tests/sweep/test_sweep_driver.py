@@ -70,14 +70,14 @@ def test_failed_runs_are_rows_and_the_sweep_goes_on(bench: Bench) -> None:
     assert bench.seeds() == bench.seeds("FAILED") == [1, 2]
     failed = bench.runs("FAILED")[0]
     assert "loss became" in failed.reason
-    assert "training.Diverged" in failed.last_lines
+    assert "divergence.Diverged" in failed.last_lines
     assert failed.host == os.uname().nodename
     assert out.count("loss became") >= 4
 
     code, out, _ = bench.run(["status", *bench.where(), "--verbose"])
     assert "2 done, 2 failed, 0 to do" in out
     assert re.search(r"^failed: standard s1 .* on \S+: diverged: the training loss became", out, re.M)
-    assert "training.Diverged" in out
+    assert "divergence.Diverged" in out
     code, out, err = bench.run([*line, "--retry-failed"])
     assert code == 1
     assert len(bench.runs("FAILED")) == 4
@@ -136,6 +136,7 @@ def test_worker_that_always_dies_is_a_failure_with_its_last_lines(bench: Bench) 
     (failed,) = bench.runs("FAILED")
     assert failed.reason == "the worker died with exit code 3"
     assert failed.last_lines == "about to crash"
+    assert failed.host == os.uname().nodename
     assert (bench.folder / "count").read_text() == "3"
     (bench.folder / "count").write_text("99")
     assert bench.run([*line, "--retry-failed"])[0] == 0
@@ -291,6 +292,30 @@ def test_leftovers_and_orphans_of_earlier_processes(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_orphan_of_a_run_by_itself_is_mended_where_no_sweep_is_known(bench: Bench) -> None:
+    process = bench.start(["run", "-m", "standard", "-d", str(bench.icons), "-e", "2", "--epochs", LONG,
+                           "--patience", LONG, *bench.where()])  # fmt: skip
+    bench.wait_for(lambda: bench.runs("RUNNING"))
+    process.kill()
+    process.communicate()
+    code, out, err = bench.run(["status", *bench.where(), "--repair"])
+    assert "marked as killed: run" in out
+    assert (code, err.count("\n")) == (1, 1) and "no sweep is known" in err
+    assert bench.runs("RUNNING") == []
+
+
+def test_folder_of_another_store_is_refused(bench: Bench) -> None:
+    bench.place.prepare(bench.uri)
+    line = bench.line(seeds="1")
+    line[line.index("--tracking-uri") + 1] = other = str(bench.folder / "other.db")
+    for command in (line, ["status", "--repair", "--tracking-uri", other, "--work-dir", str(bench.place.root)]):
+        code, _, err = bench.run(command)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"is of runs for {bench.uri!r}, not for {other!r}; choose another --work-dir" in err
+    assert bench.place.store.read_text() == f"{bench.uri}\n"
+
+
+@pytest.mark.slow
 def test_suite_edited_between_restarts(bench: Bench) -> None:
     suite = bench.folder / "mine.yaml"
     text = f"grids:\n- models: standard\n  datasets: {bench.icons}\n  evaluations: 2\n  kernel_sizes: 3\n  epochs: 1\n"
@@ -333,6 +358,11 @@ def test_rate_is_chosen_on_the_way(bench: Bench) -> None:
         (["--tracking-uri", "ftp://x"], "not accepted"),
         (["--seeds", "3-1"], "empty"),
         (["--work-dir", "/dev/null/x"], "cannot write"),
+        (["--seeds", "1" * 5000], "is no whole number and no range"),
+        (["--checkpoint-every", "nan"], "'nan' is no finite number"),
+        (["--executor", "ray", "--device", "cpu", "--ray-gpus", "0.5"], "--device cpu contradicts --ray-gpus 0.5"),
+        (["--executor", "ray", "--device", "cuda", "--ray-gpus", "0"], "--device cuda contradicts --ray-gpus 0"),
+        (["--executor", "slurm", "--device", "cpu", "--slurm-gpus", "1"], "--device cpu contradicts --slurm-gpus 1"),
     ],
 )
 def test_wrong_usage_is_one_line_before_anything_starts(
@@ -356,8 +386,8 @@ def test_a_gpu_that_was_named_gets_one_worker(
 
     asked = {}
     monkeypatch.setattr("benchmark.environment.find_device", lambda name: name)
-    monkeypatch.setattr("benchmark.environment.cpu_count", lambda: 5)
-    monkeypatch.setattr("benchmark.executors._MEMORY", 1)
+    monkeypatch.setattr("benchmark.executors.base.cpu_count", lambda: 5)
+    monkeypatch.setattr("benchmark.executors.base._MEMORY", 1)
     monkeypatch.setattr("benchmark.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0)
     assert main([*bench.line(), "--device", device]) == 1
     assert asked == {"workers": workers, "gpus": 0}

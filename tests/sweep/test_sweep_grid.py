@@ -27,7 +27,7 @@ from benchmark.protocol import PAPER
 from benchmark.selection import learning_rates
 from benchmark.states import RunState
 from benchmark.suites import choose_grids, list_suites, load_suite, make_grid, parse_suite
-from benchmark.sweep import FAILED, FINISHED, MISSING, Cell, Grid, choose, expand, plan
+from benchmark.sweep import FAILED, FINISHED, MISSING, Grid, choose, expand, plan
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 ROOT = Path(__file__).parents[2]
@@ -165,22 +165,24 @@ def test_rates_are_tried_over_few_seeds_before_the_rest_runs() -> None:
     runs = [finished(s, score) for s, score in zip(specs, scores, strict=True)][:-1]
     second = plan([SELECTING], runs)
     assert second.total == first.total
-    assert list(second.waiting) == [
-        Cell(
-            (
-                ("dataset", "mnist"),
-                ("evaluation", 2),
-                ("model", "xu"),
-                ("kernel_size", 7),
-                ("interpolation", "bicubic"),
-            )
-        )
-    ]
+    ((first_of_cell, seeds),) = second.waiting.items()
+    assert (first_of_cell.dataset, first_of_cell.evaluation, first_of_cell.model) == ("mnist", 2, "xu")
+    assert seeds == {3, 4}
     new = {(s.model, s.dataset, s.evaluation, s.lr, s.seed) for s in second.of(MISSING)}
     assert ("standard", "emoji", 1, 1e-2, 3) in new
     assert ("standard", "emoji", 2, 1e-3, 4) in new  # a tie goes to the smaller rate
     assert {seed for *_, seed in new} == {2, 3, 4}
     assert len(new) == 7 * 2 + 1
+
+
+def test_grids_of_other_lengths_wait_for_their_own_rates() -> None:
+    short = stir(("emoji",), (2,), ("standard",), lrs=(1e-2, 1e-3), seeds=range(1, 6), select_over=(1, 2))
+    short, long = (dataclasses.replace(short, max_epochs=epochs) for epochs in (1, 3))
+    more = dataclasses.replace(long, axes={**long.axes, "seeds": tuple(range(1, 11))})
+    made = plan([short, long, more], [])
+    # Of two grids that ask for the same runs each counts once.
+    assert made.total == short.size + more.size
+    assert {spec.max_epochs: len(seeds) for spec, seeds in made.waiting.items()} == {1: 3, 3: 8}
 
 
 def test_a_run_that_diverged_does_not_hold_up_its_cell() -> None:
@@ -309,6 +311,7 @@ def test_hundred_million_runs_are_refused() -> None:
         ("grids: [{models: standard, datasets: emoji, seeds: {a: 1}}]", "neither text nor a number"),
         ("grids:\n- models: standard\n  datasets: emoji\n  models: xu", "line 4: 'models' is there twice"),
         ("grids: [{models: [standard}]", "no YAML"),
+        ("grids:\n- ? [a]\n  : 1", "line 2: a list or a mapping is no key"),
         ("just text", "must be a mapping"),
         ("", "must be a mapping"),
         ("grids: [{models: standard, datasets: emoji}, {models: pixl, datasets: emoji}]", "grid 2: unknown model"),

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from sweep_bench import Bench
 
-from benchmark.executors import parcel as parcel_module
-from benchmark.executors import ray as module
-from benchmark.executors.base import FINISHED, NO_ROOM, Settings
+from benchmark import records
+from benchmark.executors import ray_cluster
+from benchmark.executors.base import DIED, FINISHED, Settings
 from benchmark.executors.parcel import pack, unpack
-from benchmark.executors.ray import Home, job, room
+from benchmark.executors.ray import RayExecutor
+from benchmark.executors.ray_cluster import room
+from benchmark.executors.ray_task import Home, job
 from benchmark.records import RecordError, find, read
 from benchmark.spec import RunSpec
 from benchmark.workplace import Workplace
+from siconvnet.errors import SiconvnetError
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +152,7 @@ def test_record_that_does_not_reach_the_disk_leaves_nothing(tmp_path: Path, monk
 
     (tmp_path / "record").mkdir()
     (tmp_path / "record" / "record.json").write_text("{}")
-    monkeypatch.setattr(parcel_module, "sync", fail)
+    monkeypatch.setattr(records, "sync", fail)
     with pytest.raises(RecordError, match="No space left"):
         unpack(pack(tmp_path / "record"), tmp_path / "records")
     assert list((tmp_path / "records").iterdir()) == []
@@ -160,7 +163,7 @@ def test_node_whose_disk_takes_nothing_is_named(bench: Bench, monkeypatch: pytes
     bench.place.prepare()
     home = Home("another", str(bench.folder), None)
     outcome, parcel = _apart(RunSpec("standard", "emoji", 2, lr=1e-3), bench.place.root, home)
-    assert (outcome.kind, parcel) == (NO_ROOM, None)
+    assert (outcome.kind, parcel) == (DIED, None)
     assert outcome.reason.startswith(f"{socket.gethostname()}: cannot write records into")
 
 
@@ -227,7 +230,7 @@ def test_without_ray_one_line_says_so(bench: Bench, monkeypatch: pytest.MonkeyPa
     def import_module(name: str) -> Any:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(module.importlib, "import_module", import_module)
+    monkeypatch.setattr(ray_cluster.importlib, "import_module", import_module)
     settings = Settings(bench.place.root)
-    with pytest.raises(module.SiconvnetError, match=r"pip install 'siconvnet\[ray\]'"):
-        module.RayExecutor(settings, lambda progress: None)
+    with pytest.raises(SiconvnetError, match=r"pip install 'siconvnet\[ray\]'"):
+        RayExecutor(settings, lambda progress: None)

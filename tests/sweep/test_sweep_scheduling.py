@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import re
+import socket
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from sweep_bench import Bench
 
 from benchmark import sweep
 from benchmark.board import Board
 from benchmark.driver import Driver, SweepError
+from benchmark.evaluation import Predictions
+from benchmark.events import Result, Started
 from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, Executor, Outcome, Settings
+from benchmark.ingestion import ingest
+from benchmark.records import Record, write
 from benchmark.spec import RunSpec
 from benchmark.states import RunState
 from benchmark.sweep import Grid, Plan
@@ -23,6 +34,16 @@ from benchmark.tracking import Store
 from benchmark.workplace import Workplace
 
 Script = Callable[[RunSpec], Iterator[Outcome]]
+NO_RECORD = "no record"
+
+
+def leave_record(place: Workplace, outcome: Outcome) -> None:
+    """What a worker leaves of a finished run."""
+    now = time.time()
+    started = Started(uuid.uuid4().hex, outcome.spec, now, 1, {"host": socket.gethostname(), "pid": os.getpid()})
+    numbers = np.zeros(2, dtype=np.int64)
+    predictions = Predictions(numbers, numbers, numbers, np.zeros(2, dtype=np.float32))
+    write(Result(started, outcome.metrics, (), predictions, {"weight": torch.zeros(1)}, now), place.records)
 
 
 class Scripted(Executor):
@@ -45,7 +66,10 @@ class Scripted(Executor):
         if not self.running:
             return []
         self.together.append(tuple(spec.seed for spec in self.running))
-        return [next(self.outcomes[self.running.pop(0).hash])]
+        outcome = next(self.outcomes[self.running.pop(0).hash])
+        if outcome.kind == FINISHED and outcome.lines != NO_RECORD:
+            leave_record(Workplace(self.settings.root), outcome)
+        return [outcome]
 
     def close(self) -> None: ...
 
@@ -63,16 +87,21 @@ def drive(
     slots: int = 1,
     lrs: tuple[float, ...] = (0.5,),
     select_over: tuple[int, ...] = (),
+    retry_failed: bool = False,
+    output: io.StringIO | None = None,
 ) -> Scripted:
+    bench.place.prepare()
     executor = Scripted(bench.place, script, slots)
     grids = [grid_of(seeds, lrs, select_over)]
-    board = Board(Console(file=io.StringIO()))
-    Driver(grids, Store(bench.uri), bench.place, executor, board).run()
+    board = Board(Console(file=output or io.StringIO(), width=1000))
+    Driver(grids, Store(bench.uri), bench.place, executor, board, retry_failed).run()
     return executor
 
 
 def done(spec: RunSpec) -> Outcome:
-    return Outcome(spec, FINISHED, metrics={"best_acc": 50.0, "run_time": 1.0, "test_acc": 50.0})
+    return Outcome(
+        spec, FINISHED, metrics={"best_acc": 50.0, "run_time": 10.0, "test_acc": 50.0, "epochs": 10, "avg_time": 1.0}
+    )
 
 
 @pytest.mark.parametrize("kind", [DIED, HALTED])
@@ -152,3 +181,157 @@ def test_plan_is_made_anew_only_where_a_rate_is_chosen(bench: Bench, monkeypatch
     )
     assert (len(executor.together), len(made)) == (5, 4)
     assert not made[-1].waiting
+
+
+def test_a_run_that_diverges_leaves_its_cell_to_the_other_rate_in_the_same_pass(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        if spec.lr == 0.5 and spec.seed == 1:
+            yield Outcome(spec, FAILED, "diverged: the training loss became nan in epoch 1", host="here")
+        while True:
+            yield done(spec)
+
+    with pytest.raises(SweepError, match=r"^1 of 6 runs failed; --retry-failed"):
+        drive(bench, script, seeds=(1, 2, 3, 4), lrs=(0.5, 0.25), select_over=(1, 2))
+    assert sorted((run.lr, run.seed) for run in bench.runs()) == [
+        ("0.25", "1"),
+        ("0.25", "2"),
+        ("0.25", "3"),
+        ("0.25", "4"),
+        ("0.5", "2"),
+    ]
+
+
+@pytest.mark.parametrize("halted_first", [True, False])
+def test_out_of_memory_and_an_interruption_have_nothing_to_do_with_each_other(bench: Bench, halted_first: bool) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        if spec.seed == 1:
+            stopped = Outcome(spec, HALTED, "preempted")
+            full = Outcome(spec, FAILED, "no memory", out_of_memory=True)
+            yield from (stopped, full) if halted_first else (full, stopped)
+        while True:
+            yield done(spec)
+
+    executor = drive(bench, script, seeds=(1, 2, 3, 4, 5, 6), slots=2)
+    assert bench.seeds() == [1, 2, 3, 4, 5, 6]
+    # Once out of memory it has the machine to itself, whatever happens to it there.
+    beside = [running for running in executor.together if 1 in running]
+    assert beside[-1] == (1,) and (beside[1] == (1,)) != halted_first
+
+
+def test_out_of_memory_alone_is_a_failure(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        while True:
+            yield Outcome(spec, FAILED, "no memory", host="here", out_of_memory=True)
+
+    with pytest.raises(SweepError, match="1 of 1 runs failed"):
+        drive(bench, script)
+    assert len(bench.runs("FAILED")) == 1
+
+
+@pytest.mark.parametrize("retry_failed", [True, False])
+def test_what_another_driver_has_seen_fail_is_not_tried_again(bench: Bench, retry_failed: bool) -> None:
+    began: list[int | None] = []
+
+    def failing(spec: RunSpec) -> Iterator[Outcome]:
+        began.append(spec.seed)
+        while True:
+            yield Outcome(spec, FAILED, "boom", host="here")
+
+    def meanwhile(spec: RunSpec) -> Iterator[Outcome]:
+        with pytest.raises(SweepError, match="3 of 3 runs failed"):
+            drive(bench, failing, seeds=(1, 2, 3))
+        yield from failing(spec)
+
+    output = io.StringIO()
+    with pytest.raises(SweepError, match="3 of 3 runs failed"):
+        drive(bench, meanwhile, seeds=(1, 2, 3), retry_failed=retry_failed, output=output)
+    # The first was under way already when the other one began.
+    assert sorted(bench.seeds("FAILED")) == [1, 1, 2, 3]
+    assert output.getvalue().count("failed: standard s") == 3
+
+
+def test_what_is_called_finished_and_left_no_record_is_run_again(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        yield Outcome(spec, FINISHED, lines=NO_RECORD, host="here", metrics={"best_acc": 50.0})
+        yield done(spec)
+
+    output = io.StringIO()
+    assert len(drive(bench, script, output=output).together) == 2
+    assert "its record is gone; once more on a new worker" in output.getvalue()
+    assert bench.seeds() == [1]
+
+
+def test_a_record_that_another_driver_has_handed_over_is_none_that_is_gone(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        leave_record(bench.place, done(spec))
+        list(ingest(bench.place.records, Store(bench.uri), once=True))
+        yield Outcome(spec, FINISHED, lines=NO_RECORD, metrics={"best_acc": 50.0})
+
+    assert len(drive(bench, script).together) == 1
+    assert bench.seeds() == [1]
+
+
+def test_runs_that_are_not_in_the_store_at_the_end_are_told(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        yield done(spec)
+
+    class Emptied(Store):
+        """Somebody deletes the first run of the sweep while it goes on."""
+
+        def log_record(self, record: Record, *, once: bool = False) -> str | None:
+            logged = super().log_record(record, once=once)
+            if record.spec.seed == 1 and logged:
+                self.client.delete_run(logged)
+            return logged
+
+    bench.place.prepare()
+    driver = Driver(
+        [grid_of((1, 2))],
+        Emptied(bench.uri),
+        bench.place,
+        Scripted(bench.place, script),
+        Board(Console(file=io.StringIO())),
+    )
+    with pytest.raises(SweepError, match="1 of 2 runs are not in the store; the same command runs them"):
+        driver.run()
+
+
+def test_what_is_tried_again_counts_as_work_that_is_left(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        yield Outcome(spec, FAILED, "boom", host="here") if spec.seed != 4 else done(spec)
+
+    with pytest.raises(SweepError):
+        drive(bench, script, seeds=(1, 2, 3, 4))
+    output = io.StringIO()
+    drive(bench, lambda spec: iter([done(spec)]), seeds=(1, 2, 3, 4, 5), retry_failed=True, output=output)
+    told = output.getvalue()
+    assert "5 runs: 1 done before, 3 failed before and tried again" in told
+    assert [line.split("]")[0] for line in told.splitlines() if line.startswith("[")] == [
+        "[2/5",
+        "[3/5",
+        "[4/5",
+        "[5/5",
+    ]
+    lefts = [float(found) for found in re.findall(r"; ([\d.]+) s left", told)]
+    assert lefts == [30.0, 20.0, 10.0, 0.0]
+
+
+def test_waiting_for_others_is_said_once(bench: Bench) -> None:
+    (spec,) = sweep.expand(grid_of((1,)))
+    bench.place.prepare()
+    held, output = threading.Event(), io.StringIO()
+
+    def hold() -> None:
+        with bench.place.claim(spec.hash):
+            bench.place.say(spec.hash, epoch=3)
+            held.set()
+            time.sleep(2)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    drive(bench, lambda spec: iter([done(spec)]), output=output)
+    holder.join()
+    who = f"process {os.getpid()} on {socket.gethostname()}"
+    assert output.getvalue().count(f"waiting for 1 runs that others have in hand ({who})") == 1
+    assert bench.seeds() == [1]

@@ -126,6 +126,8 @@ def test_sweep_by_sbatch_survives_a_killed_job_and_a_killed_driver(bench: Bench,
     assert bench.seeds() == [1, 2, 3]
     assert bench.place.waiting() == bench.halves() == bench.runs("RUNNING") == []
     assert out.rstrip().endswith("3 of 3 runs done, 0 failed")
+    # Of a job that ended while no driver lived nothing is left either.
+    assert list((bench.place.root / "slurm").iterdir()) == []
 
 
 @pytest.mark.slow

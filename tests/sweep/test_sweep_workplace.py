@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +17,15 @@ import pytest
 from filelock import FileLock
 from sweep_bench import Bench
 
-from benchmark.executors.base import DIED, Settings
+from benchmark.environment import process_start
+from benchmark.executors import worker
+from benchmark.executors.base import DIED, NO_ROOM, Settings
 from benchmark.executors.processes import _Worker
 from benchmark.ingestion import Busy, ingest
 from benchmark.records import PARTIAL, RecordError
+from benchmark.repair import orphans
 from benchmark.spec import RunSpec
+from benchmark.states import RunState
 from benchmark.tracking import Store
 from benchmark.workplace import Workplace
 
@@ -96,6 +102,46 @@ def test_records_that_somebody_else_logs_are_not_waited_for_without_end(bench: B
     with FileLock(bench.place.records / ".ingest.lock"), pytest.raises(Busy):
         list(ingest(bench.place.records, Store(bench.uri), wait=0.1))
     assert list(ingest(bench.place.records, Store(bench.uri), wait=0.1)) == []
+
+
+def test_machine_that_cannot_load_pytorch_does_not_stop_the_sweep(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings) -> None:
+        raise OSError("libcudart.so.12: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(worker, "prepare_process", fail)
+    outcome = worker.work(RunSpec("standard", "emoji", 2, lr=1e-3), Settings(place.root))
+    assert (outcome.kind, outcome.host) == (DIED, socket.gethostname())
+    assert outcome.reason.startswith("PyTorch cannot be loaded: libcudart.so.12")
+
+
+def test_place_that_takes_no_claim_stops_it(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    outcome = worker.work(RunSpec("standard", "emoji", 2, lr=1e-3), Settings(place.root))
+    assert (outcome.kind, outcome.reason) == (
+        NO_ROOM,
+        f"cannot write into {str(place.root)!r}: No space left on device",
+    )
+
+
+def test_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
+    pid = str(os.getpid())
+    here = RunState(
+        "id", "RUNNING", 0.0, None, host=socket.gethostname(), pid=pid, process_start=process_start(int(pid))
+    )
+    reused = dataclasses.replace(here, process_start="1")
+    of_an_earlier_version = dataclasses.replace(here, process_start="")
+    elsewhere = dataclasses.replace(reused, host="another")
+    over = dataclasses.replace(reused, status="FINISHED")
+    assert here.process_start.isdigit()
+    assert orphans([here, reused, of_an_earlier_version, elsewhere, over]) == [reused]
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
+        gone.wait()
+    assert process_start(gone.pid) == ""
 
 
 def test_death_is_noticed_though_nothing_tells_of_it(place: Workplace) -> None:
