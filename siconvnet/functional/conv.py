@@ -1,6 +1,6 @@
 """Convolution whose backward pass is quick when its gradient is sparse, and which is quick with large kernels.
 
-Every model here ends in a global maximum, so the gradient that reaches its last convolution is nonzero at one place
+Every STIR model ends in a global maximum, so the gradient that reaches its last convolution is nonzero at one place
 for each image and channel: 512 places of 1.4 million for the standard model. There the backward pass is a gather of
 patches (for the weight) and a scatter of kernels (for the input) instead of two more convolutions. It is exact, and
 it is decided by the gradient itself, so it does not matter what stands between the convolution and the maximum.

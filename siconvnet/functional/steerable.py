@@ -97,7 +97,7 @@ def conv_h_h(
     """
     scale_size, num_scales, _, size = kernel.shape[2:]
     if x.shape[2] != num_scales:
-        raise InvalidArgument(f"an input of {x.shape[2]} scales meets a kernel of {num_scales}.")
+        raise InvalidArgument(f"expected an input of {num_scales} scales, as the kernel has, got {x.shape[2]}.")
     check_size(x, size, padding)
     if plain_requested():
         return plain.conv_h_h(x, kernel, bias, stride, padding)

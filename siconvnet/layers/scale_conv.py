@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import plain
-from siconvnet.layers.checks import check_images
+from siconvnet.layers.checks import check_images, check_scale_axis
 from siconvnet.names import INTERPOLATIONS, POOL_MODES
 
 
@@ -112,6 +112,7 @@ class ScalePool(nn.Module):
 
     Raises:
         UnknownName: another mode.
+        InvalidArgument: an input without a scale axis.
 
     Source: Altstidl et al. 2022 (arXiv 2211.10288), section 3.2.
     """
@@ -123,10 +124,12 @@ class ScalePool(nn.Module):
         self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
+        check_scale_axis(x)
         return plain.scale_pool(x, self.mode)[0]
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """The winning scale of each channel ``[B, C]``, or of each pixel ``[B, C, H, W]`` in pixel mode."""
+        check_scale_axis(x)
         return plain.scale_pool(x, self.mode)[1]
 
     def extra_repr(self) -> str:

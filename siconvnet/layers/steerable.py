@@ -25,7 +25,7 @@ from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis,
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional.checks import check_size
 from siconvnet.functional.steerable import conv_h_h, conv_z2_h, steer, supports_of
-from siconvnet.layers.checks import check_images, check_maps
+from siconvnet.layers.checks import check_images, check_maps, check_scale_axis
 from siconvnet.layers.learned_scales import LearnableScales, ScaleWarning, check_scales
 from siconvnet.scale_starts import check_largest
 
@@ -52,12 +52,14 @@ class _SESConv(nn.Module):
         options: dict[str, object],
     ):
         super().__init__()
+        if min(in_channels, out_channels, stride) < 1 or padding < 0:
+            raise InvalidArgument("in_channels, out_channels and stride must be at least 1, padding at least 0.")
         if not isinstance(scales, LearnableScales):
             scales = tuple(float(scale) for scale in scales)
         num_scales = scales.num_scales if isinstance(scales, LearnableScales) else len(scales)
         if scale_size is not None and not 1 <= scale_size <= num_scales:
             raise InvalidArgument(f"the scale size must lie in 1..{num_scales}, not {scale_size}.")
-        self.in_channels, self.out_channels = in_channels, out_channels
+        self.in_channels, self.out_channels, self.num_scales = in_channels, out_channels, num_scales
         self.kernel_size, self.effective_size = kernel_size, effective_size
         self.stride, self.padding = stride, padding
         self.basis_type = basis_type
@@ -148,16 +150,21 @@ class SESConv_Z2_H(_SESConv):
         kernel_size: side of the kernel in pixels, odd; it holds the largest scale. Of learned scales the side that
             their kernels may grow to: the output is as large as if they had it always.
         effective_size: side of the ordinary kernel with as many weights.
-        scales: scales of the basis, ascending; S of them. Or `LearnableScales`.
+        scales: scales of the basis, ascending; S of them, in the unit of the basis: for Hermite functions the standard
+            deviation of their Gaussian in pixels, for the others factors. Or `LearnableScales`.
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
         bias: whether to learn a bias, one for each output channel and all its scales.
         basis_type: a name of `siconvnet.bases.list_bases()`.
         basis_options: what that basis takes besides, for example `mult` and `max_order`.
 
+    Shapes: ``weight [C', C, effective_size^2]``, ``bias [C']``, and as a buffer, unless the scales are learned,
+    ``basis [effective_size^2, S, kernel_size, kernel_size]``.
+
     Raises:
         InvalidArgument: the basis cannot be built from these arguments; another shape or precision of the input, or
             one that is smaller than the kernel.
+        ScaleError: learned scales have run away. Where they reach the largest kernel there is a `ScaleWarning`.
     """
 
     def __init__(
@@ -199,16 +206,20 @@ class SESConv_H_H(_SESConv):
         kernel_size: side of the kernel in pixels, odd; it holds the largest scale. Of learned scales the side that
             their kernels may grow to: the output is as large as if they had it always.
         effective_size: side of the ordinary kernel with as many weights.
-        scales: scales of the basis, ascending; S of them, as in the input. Or `LearnableScales`.
+        scales: scales of the basis, ascending; S of them, as in the input, in the unit of the basis (see
+            `SESConv_Z2_H`). Or `LearnableScales`.
         stride: step in pixels.
         padding: zeros added to each side, in pixels.
         bias: whether to learn a bias, one for each output channel and all its scales.
         basis_type: a name of `siconvnet.bases.list_bases()`.
         basis_options: what that basis takes besides, for example `mult` and `max_order`.
 
+    Shapes: ``weight [C', C, scale_size, effective_size^2]``, the others as in `SESConv_Z2_H`.
+
     Raises:
         InvalidArgument: the basis cannot be built from these arguments, or `scale_size` exceeds the scales; another
-            shape or precision of the input, or one that is smaller than the kernel.
+            shape or precision of the input, another number of scales, or one that is smaller than the kernel.
+        ScaleError: learned scales have run away. Where they reach the largest kernel there is a `ScaleWarning`.
     """
 
     def __init__(
@@ -232,7 +243,7 @@ class SESConv_H_H(_SESConv):
         self.scale_size = scale_size
 
     def forward(self, x: Tensor) -> Tensor:
-        check_maps(x, self.in_channels, self.weight)
+        check_maps(x, self.in_channels, self.weight, self.num_scales)
         check_size(x, self.kernel_size, self.padding)
         basis, supports = self.current_basis(max(x.shape[-2:]))
         x, padding = self._frame(x, basis.shape[-1])
@@ -283,17 +294,13 @@ class SESMaxProjection(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return _over_scales(x).values
+        check_scale_axis(x)
+        return x.max(2).values
 
     def scale_indices(self, x: Tensor) -> Tensor:
         """Which scale wins, for each channel and pixel; the smaller one of equals.
 
         [B, C, S, H, W] -> [B, C, H, W], int64.
         """
-        return _over_scales(x).indices
-
-
-def _over_scales(x: Tensor) -> torch.return_types.max:
-    if x.ndim != 5:
-        raise InvalidArgument(f"expected an input [B, C, S, H, W], got {list(x.shape)}.")
-    return x.max(dim=2)
+        check_scale_axis(x)
+        return x.max(2).indices

@@ -14,9 +14,11 @@ from siconvnet.errors import InvalidArgument
 from siconvnet.layers import (
     Conv2d,
     Conv3dMax,
+    GlobalMaxPool,
     KanazawaConv2d,
     LearnableScales,
     SacnnConv2d,
+    ScalePool,
     SESConv_H_H,
     SESConv_H_H_1x1,
     SESConv_Z2_H,
@@ -27,6 +29,7 @@ from siconvnet.layers import (
 )
 from siconvnet.layers.xu import column_kernel
 from siconvnet.models.mnist_xu import column_kernels
+from siconvnet.names import POOL_MODES
 
 LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
     "Conv2d": (Conv2d(2, 3, 5), [1, 2, 12, 12]),
@@ -187,9 +190,34 @@ def test_arguments_of_the_functions(way, changes, message):
             functional.scale_conv2d(*tensors, **given)
 
 
-def test_a_projection_refuses_what_has_no_scales():
-    with pytest.raises(InvalidArgument, match=r"expected an input \[B, C, S, H, W\], got \[2, 3, 8, 8\]"):
-        SESMaxProjection()(torch.zeros(2, 3, 8, 8))
+@pytest.mark.parametrize("pool", [SESMaxProjection(), *map(ScalePool, POOL_MODES)], ids=str)
+def test_a_pool_over_scales_refuses_what_has_none(pool):
+    assert pool(torch.zeros(2, 3, 4, 8, 8)).shape == (2, 3, 8, 8)
+    for take in (pool, pool.scale_indices):
+        with pytest.raises(InvalidArgument, match=r"expected an input \[B, C, S, H, W\], got \[2, 3, 8, 8\]"):
+            take(torch.zeros(2, 3, 8, 8))
+
+
+def test_a_pool_over_places_refuses_what_has_none():
+    assert GlobalMaxPool()(torch.zeros(2, 3, 8)).shape == (2, 3)
+    with pytest.raises(InvalidArgument, match=r"expected an input \[B, C, \.\.\.\] .*, got \[2, 3\]"):
+        GlobalMaxPool()(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(("changes"), [{"stride": 0}, {"padding": -1}, {"in_channels": 0}])
+@pytest.mark.parametrize("layer", [SESConv_Z2_H, SESConv_H_H])
+def test_numbers_of_a_steerable_convolution_that_cannot_be(layer, changes):
+    given = {"in_channels": 2, "out_channels": 3, "kernel_size": 5, "effective_size": 3, "scales": [1.0, 1.5]}
+    if layer is SESConv_H_H:
+        given["scale_size"] = 1
+    with pytest.raises(InvalidArgument, match="in_channels, out_channels and stride must be at least 1, padding at"):
+        layer(**{**given, **changes})
+
+
+def test_another_number_of_scales(way):
+    layer, _ = LAYERS["SESConv_H_H"]
+    with pytest.raises(InvalidArgument, match=r"expected an input \[B, 2, 2, H, W\], got \[1, 2, 3, 12, 12\]"):
+        layer(torch.rand(1, 2, 3, 12, 12))
 
 
 def test_a_pointwise_convolution_spans_at_least_one_scale():

@@ -105,7 +105,7 @@ def test_supports_follow_a_loaded_basis():
 
 
 def test_refuses_another_number_of_scales():
-    with pytest.raises(InvalidArgument, match="2 scales"):
+    with pytest.raises(InvalidArgument, match=r"\[B, 1, 3, H, W\], got \[1, 1, 2, 9, 9\]"):
         SESConv_H_H(1, 1, 1, 5, 3, [1.0, 1.5, 2.0])(torch.zeros(1, 1, 2, 9, 9))
 
 
