@@ -187,6 +187,7 @@ class Driver:
             host=run.data.tags.get("host", ""),
             metrics=run.data.metrics,
         )
+        self.executor.settle([spec.hash])
         self._end(outcome)
         return True
 
