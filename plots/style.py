@@ -116,8 +116,8 @@ def pale(colour: str) -> str:
 
 
 def model_look(name: str) -> Look:
-    """The look of a method; one that is unknown here gets the same look of its own everywhere."""
-    return MODELS.get(name) or _spare(name)
+    """The look of a method; one that is unknown here gets the same colour and marker of its own everywhere."""
+    return MODELS.get(name) or dataclasses.replace(_spare(name), label=_own_label(name))
 
 
 def dataset_look(name: str) -> Look:
@@ -226,6 +226,17 @@ def save(figure: Figure, path: Path) -> Path:
 def _ordered(names: Iterable[str], table: dict[str, Look]) -> list[str]:
     place = {name: index for index, name in enumerate(table)}
     return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
+
+
+@functools.cache
+def _own_label(name: str) -> str:
+    """What a method of somebody's own calls itself, where its code is at hand; else its name."""
+    import siconvnet
+
+    try:
+        return siconvnet.model_info(name).label
+    except SiconvnetError:
+        return name
 
 
 def _spare(name: str) -> Look:

@@ -1,4 +1,5 @@
-"""The methods under comparison, one a file. Each file ends in its registration.
+"""The methods under comparison, one a file. Each file of a STIR model ends in its registration; the networks of
+MNIST-Scale (`mnist_scale`) and STL-10 (`stl10`), which are built for other images, are listed in tables of their own.
 
 Listing names imports none of them; `create_model` and `model_info` import the one that is asked for. Wherever a name
 is, ``package.module:Class`` can be: any `torch.nn.Module` that maps images to logits, of anybody's.
@@ -102,6 +103,8 @@ def model_info(name: str) -> ModelInfo:
         try:
             return _registry[name]
         except UnknownName as error:
+            if elsewhere := _of_another_study(name):
+                raise InvalidArgument(f"{name!r} is {elsewhere}") from None
             module = name.removesuffix(".py")
             if not (module.isidentifier() and Path(f"{module}.py").is_file()):
                 raise
@@ -110,6 +113,17 @@ def model_info(name: str) -> ModelInfo:
     # Its own file may have registered it under a name that nobody but who imports the file can know.
     registered = next((info for info in _registry.loaded() if info.factory is model), None)
     return describe_model(name, registered or model)
+
+
+def _of_another_study(name: str) -> str:
+    """Which network of another benchmark has this name, and what makes it; empty if none."""
+    from siconvnet.models import mnist_scale, scale_probe, stl10
+
+    if name in mnist_scale.VARIANTS:
+        return f"a network of MNIST-Scale: siconvnet.models.mnist_scale.create_mnist_scale_model({name!r}) makes it."
+    if name in stl10.VARIANTS:
+        return f"a network of STL-10: siconvnet.models.stl10.create_stl10_model({name!r}) makes it."
+    return "a network of MNIST-range: siconvnet.models.scale_probe.ScaleProbe." if name == scale_probe.NAME else ""
 
 
 def create_model(

@@ -17,7 +17,7 @@ _BASIS: dict[str, Any] = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4
 
 @register_model(
     "hermite",
-    label="SESN",
+    label="Hermite",
     family="steerable",
     paper="Sosnovik et al. 2020",
     url="https://arxiv.org/abs/1910.11093",

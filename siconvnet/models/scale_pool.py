@@ -50,7 +50,7 @@ class ScalePoolNet(nn.Module):
 for _pool in ("pixel", "slice", "energy"):
     register_model(
         f"{_pool}_pool",
-        label=f"{_pool.capitalize()} pooling",
+        label=f"{_pool.capitalize()} pool",
         family="rescaled kernels",
         paper="Altstidl et al. 2022",
         url="https://arxiv.org/abs/2211.10288",

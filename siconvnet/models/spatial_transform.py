@@ -12,7 +12,7 @@ from siconvnet.models import IMAGE_SIZE, register_model
 
 @register_model(
     "spatial_transform",
-    label="Spatial transformer",
+    label="Spatial transf.",
     family="baseline",
     paper="Jaderberg et al. 2015",
     url="https://arxiv.org/abs/1506.02025",

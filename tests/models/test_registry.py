@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -390,3 +391,16 @@ def test_another_process_sees_an_installed_plugin(site: Site) -> None:
     assert lines[2].startswith("Linear(in_features=1, out_features=2")
     assert found.returncode == 0
     assert found.stderr.count("PluginWarning: the model plug-in 'broken_net' (broken:Net) does not load") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("ses_vector_28", "create_mnist_scale_model('ses_vector_28') makes it"),
+        ("wrn_16_8_ses_b", "create_stl10_model('wrn_16_8_ses_b') makes it"),
+        ("scale_probe", "scale_probe.ScaleProbe"),
+    ],
+)
+def test_a_network_of_another_benchmark_is_said_to_be_one(name: str, maker: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"'{name}' is a network of .*{re.escape(maker)}"):
+        siconvnet.create_model(name, num_channels=1, num_classes=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from benchmark.plots import style
-from siconvnet import list_models
+from siconvnet import list_models, model_info
 from siconvnet.datasets.catalog import CATALOG
 
 #: Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB.
@@ -39,6 +40,23 @@ def test_every_built_in_model_has_a_look_of_its_own():
     looks = list(style.MODELS.values())
     for attribute in ("label", "colour", "marker"):
         assert len({getattr(look, attribute) for look in looks}) == len(looks), attribute
+
+
+def test_a_built_in_model_has_one_label():
+    for name in list_models():
+        assert style.model_look(name).label == model_info(name).label
+
+
+def test_a_model_of_ones_own_is_called_what_it_calls_itself(tmp_path, monkeypatch):
+    (tmp_path / "lab_net_of_figures.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n    label = 'Lab net'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    look = style.model_look("lab_net_of_figures:Net")
+    assert look.label == "Lab net"
+    # Whoever draws without the code sees the same but for the name.
+    assert dataclasses.replace(look, label="lab_net_of_figures:Net") == style._spare("lab_net_of_figures:Net")
+    assert style.model_look("not_here:Net").label == "not_here:Net"
 
 
 @pytest.mark.parametrize("table", [style.MODELS, style.DATASETS], ids=["models", "datasets"])
