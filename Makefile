@@ -1,4 +1,4 @@
-# Needs Python >= 3.10, make and a C compiler; everything else is installed into .venv.
+# Needs Python >= 3.11, make and a C compiler; everything else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -291,6 +291,4 @@ def _source_key(target: str) -> str:
 
 def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
-        if hasattr(hashlib, "file_digest"):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(file.read()).hexdigest()  # Python 3.10
+        return hashlib.file_digest(file, "sha256").hexdigest()
