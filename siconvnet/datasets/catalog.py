@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import platformdirs
-
 from siconvnet.datasets.schema import read_summary
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 from siconvnet.registry import Registry
@@ -252,8 +250,11 @@ def _info_of_file(name: str, path: Path) -> DatasetInfo:
 
 def data_dir() -> Path:
     """The folder of the data files: ``$SICONVNET_DATA``, else the user's cache folder. It need not exist yet."""
-    chosen = os.environ.get("SICONVNET_DATA")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("siconvnet", appauthor=False)
+    if chosen := os.environ.get("SICONVNET_DATA"):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("siconvnet", appauthor=False)
 
 
 def dataset_path(name: str) -> Path:

@@ -84,3 +84,45 @@ def test_commands_work_from_any_folder(installed, tmp_path, arguments):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed)), "the test ran the checkout, not the wheel"
+
+
+ALONE = """
+import sys
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"{name} is not there", name=name)
+
+
+sys.meta_path.insert(0, Refuse())
+import torch
+import siconvnet
+from siconvnet import testing
+from siconvnet.bases import list_bases, make_basis
+from siconvnet.layers import LearnableScales, ScalePool, SESConv_Z2_H, SiConv2d
+
+x = torch.rand(2, 1, 64, 64)
+for name in siconvnet.list_models():
+    assert siconvnet.create_model(name, num_channels=1, num_classes=10)(x).shape == (2, 10), name
+for name in list_bases():
+    if "scipy" not in sys.argv[1] or name != "fourier_bessel":
+        make_basis(name, 15, [1.0, 1.5], 5)
+ScalePool("slice")(SiConv2d(1, 2, num_scales=3, kernel_size=3)(x))
+testing.assert_conforms("standard")
+print(siconvnet.__file__)
+"""
+HARNESS = (
+    "benchmark,click,filelock,matplotlib,mlflow,pandas,PIL,rich,safetensors,seaborn,skimage,sklearn,torchvision,yaml"
+)
+
+
+@pytest.mark.parametrize("missing", [HARNESS, f"{HARNESS},scipy"], ids=["no harness", "nor SciPy"])
+def test_the_layers_need_no_more_than_the_readme_says(installed, tmp_path, missing):
+    environment = {"PYTHONPATH": str(installed), "SICONVNET_DATA": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    if "scipy" in missing:
+        missing += ",platformdirs"
+    done = run(sys.executable, "-c", ALONE, missing, cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))
