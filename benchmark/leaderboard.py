@@ -227,8 +227,16 @@ def sections(table: DataFrame, metric: str) -> Iterable[tuple[str, list[list[str
         scenario = SCENARIOS.get(int(evaluation))
         title = f"### {dataset}, {scenario.name if scenario else evaluation}: {find_metric(metric).title}"
         cells = [list(heads), *(_cells(row) for _, row in rows.iterrows())]
-        kept = [column for column in range(len(heads)) if column < 4 or any(line[column] for line in cells[1:])]
+        empty = {head for place, head in enumerate(heads) if place > 3 and not any(line[place] for line in cells[1:])}
+        if not _shows_unseen(table, metric):
+            empty.add("unseen")
+        kept = [place for place, head in enumerate(heads) if head not in empty]
         yield title, [[line[column] for column in kept] for line in cells]
+
+
+def _shows_unseen(table: DataFrame, metric: str) -> bool:
+    """Beside test accuracies it would repeat them: the scenarios test on unseen sizes alone, or have none."""
+    return metric != "test_acc" and bool(table["unseen_scales"].notna().any())
 
 
 def legend(table: DataFrame, metric: str) -> str:
@@ -239,7 +247,7 @@ def legend(table: DataFrame, metric: str) -> str:
     )
     if table.loc[table["n"] > 0, "note"].any():
         words += " failed: runs that the mean leaves out; benchmark status says why."
-    if table["unseen_scales"].notna().any():
+    if _shows_unseen(table, metric):
         words += " unseen: mean accuracy over the sizes outside the training range, where all n were evaluated."
     if table["published_mean"].notna().any():
         words += " published: arXiv 2211.10288"

@@ -74,6 +74,9 @@ def test_sizes_known_of_fewer_runs_are_not_set_beside_n():
         scales = pd.DataFrame([{**scale, "scale": size, "runs": runs} for size in range(17, 65)])
         table = leaderboard(rows, scales=scales)
         assert table["unseen_scales"].tolist() == pytest.approx([shown], nan_ok=True)
+        assert "unseen" not in to_markdown(table)  # the test accuracy says it already
+        slow = to_markdown(leaderboard(rows, metric="avg_time", scales=scales), "avg_time")
+        assert ("| unseen |" in slow) == ("unseen: mean accuracy" in slow) == (runs == 3)
 
 
 def test_published_times_are_those_of_another_machine():
