@@ -104,7 +104,7 @@ def comparison(bases: Sequence[ComparedBasis]) -> Figure:
     style.plain_log_ticks(left, *left.get_xlim())
     left.set_ylabel("Test error [%]")
     left.set_title("As published, read off a plot")
-    right.set_title("Equivariance error computed here")
+    right.set_title("Same test errors, equivariance error computed here")
     for axis in (left, right):
         axis.grid(True)
         axis.set_xlabel("Equivariance error of the basis (logarithmic)")

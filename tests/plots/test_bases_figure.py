@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +113,16 @@ def test_tiles_keep_their_signs_and_places():
     assert picture[step + 2, 3] == -1 and picture[step, 0] == 0.5 and picture[2 * step + 4, step + 4] == 1
     assert np.isnan(picture[5]).all() and np.isnan(picture[:, 5]).all()
     assert np.nansum(np.abs(picture)) == 2.5
+
+
+def test_the_page_on_metrics_gives_these_errors(published):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told = {
+        "DISCO": re.findall(r"DISCO's own is (\S+) there and (\S+) here", page),
+        "Hermite": re.findall(r"Hermite's\s+(\S+) and (\d\.\d+)", page),
+    }
+    for basis in published:
+        if basis.label in told:
+            both = f"{basis.published_equivariance_error:g}", f"{basis.equivariance_error:.3f}"
+            assert told.pop(basis.label) == [both]
+    assert not told
