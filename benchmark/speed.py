@@ -34,11 +34,11 @@ class Sample:
 
     Attributes:
         milliseconds: one a repeat.
-        peak_mb: the most memory that one repeat held in tensors beyond what was held before it, in MiB.
+        peak_mib: the most memory that one repeat held in tensors beyond what was held before it, in MiB.
     """
 
     milliseconds: tuple[float, ...]
-    peak_mb: float
+    peak_mib: float
 
     @property
     def median(self) -> float:
@@ -80,8 +80,8 @@ def measure(
             **_columns("plain", plain),
             **_columns("fast", fast),
             "ratio": round(plain.median / fast.median, 2),
-            "plain_peak_mb": plain.peak_mb,
-            "fast_peak_mb": fast.peak_mb,
+            "plain_peak_mib": plain.peak_mib,
+            "fast_peak_mib": fast.peak_mib,
             **circumstances(device),
         }
 
@@ -120,7 +120,7 @@ def markdown(table: pd.DataFrame) -> str:
             f"{row['plain_ms_median']:,.0f} | {row['fast_ms_median']:,.0f} | **{row['ratio']:.1f}**"
             for row in (step, forward)
         ]
-        memory = f"{step['plain_peak_mb']:,.0f} | {step['fast_peak_mb']:,.0f}"
+        memory = f"{step['plain_peak_mib']:,.0f} | {step['fast_peak_mib']:,.0f}"
         lines.append(f"| {model} | {times[0]} | {times[1]} | {memory} |")
     return "\n".join(lines) + "\n"
 

@@ -21,8 +21,8 @@ COLUMNS = (
     "batch_size",
     *(f"{kind}_ms_{part}" for kind in KINDS for part in ("median", "min", "max")),
     "ratio",
-    "plain_peak_mb",
-    "fast_peak_mb",
+    "plain_peak_mib",
+    "fast_peak_mib",
     "machine",
     "torch",
 )

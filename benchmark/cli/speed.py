@@ -141,7 +141,7 @@ def _show_steps(table: pd.DataFrame) -> None:
     grid = _grid("Plain against fast", ("model", "pass"), ("plain ms", "fast ms", "ratio", "plain MiB", "fast MiB"))
     for _, row in table.iterrows():
         spread = (f"{row[f'{way}_ms_median']:,.1f} ({_spread(row, way):.0%})" for way in ("plain", "fast"))
-        memory = (f"{row[f'{way}_peak_mb']:,.0f}" for way in ("plain", "fast"))
+        memory = (f"{row[f'{way}_peak_mib']:,.0f}" for way in ("plain", "fast"))
         grid.add_row(row["model"], row["pass"], *spread, f"{row['ratio']:.1f}x", *memory)
     _print(grid, "In brackets: slowest less fastest, of the median. Memory: the most that one pass held on top.")
 

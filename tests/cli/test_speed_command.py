@@ -47,7 +47,7 @@ def test_table_file_and_chart(tmp_path, capfd):
     (table,) = tmp_path.glob("speed-*.csv")
     rows = pd.read_csv(table)
     assert set(COLUMNS) <= set(rows) and rows["pass"].tolist() == ["step", "forward"]
-    assert (rows.filter(like="_ms_") > 0).all().all() and (rows["plain_peak_mb"] > 0).all()
+    assert (rows.filter(like="_ms_") > 0).all().all() and (rows["plain_peak_mib"] > 0).all()
     assert (rows["ratio"] - rows["plain_ms_median"] / rows["fast_ms_median"]).abs().max() < 0.05
     assert next(tmp_path.glob("speed-*.png")).stat().st_size > 1000
 

@@ -54,8 +54,8 @@ def speeds() -> pd.DataFrame:
             **{f"plain_ms_{part}": plain * factor for part, factor in (("median", 1), ("min", 0.9), ("max", 1.3))},
             **{f"fast_ms_{part}": fast * factor for part, factor in (("median", 1), ("min", 0.9), ("max", 1.3))},
             "ratio": plain / fast,
-            "plain_peak_mb": 100.0,
-            "fast_peak_mb": 50.0,
+            "plain_peak_mib": 100.0,
+            "fast_peak_mib": 50.0,
             "machine": "two cores",
             "torch": "2.13.0",
         }
