@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import environment
 from benchmark.spec import RunSpec
+from siconvnet.whole_files import replacing
 
 if TYPE_CHECKING:
     from benchmark.training import Training
@@ -94,17 +94,8 @@ class Checkpoint:
             "state": _packed(self._state),
             "seconds": self._before + self._last - self._start,
         }
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with replacing(self.path) as file:
+            torch.save(content, file)
 
     def _remember(self) -> None:
         assert self._training is not None, "resume comes first"

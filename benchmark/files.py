@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from siconvnet.errors import SiconvnetError
+from siconvnet.whole_files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write `text` under a temporary name in the same folder, then rename it.
+    """Write `text`, as UTF-8.
 
     Raises:
         SiconvnetError: the folder cannot be made or written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        with replacing(path) as file:
+            file.write(text.encode("utf-8"))
     except OSError as error:
         raise SiconvnetError(f"cannot write {str(path)!r}: {error.strerror or error}.") from None
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
     return path
 
 

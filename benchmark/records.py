@@ -23,6 +23,7 @@ import numpy as np
 from benchmark.events import EPOCH_METRICS, Ended, Observer, Result, Started
 from benchmark.spec import RunSpec
 from siconvnet.errors import SiconvnetError
+from siconvnet.whole_files import sync
 
 FORMAT = 1
 RECORD, ENVIRONMENT, WEIGHTS, PREDICTIONS = "record.json", "environment.json", "model.safetensors", "predictions.npz"
@@ -270,16 +271,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def _flush(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmark.files import write_text
 from benchmark.records import PARTIAL, RecordError, check_writable
+from siconvnet.whole_files import SUFFIX
 
 #: Seconds after which a small file that is still half written has no writer any more.
 _HALF = 60.0
@@ -83,11 +84,11 @@ class Workplace:
                 if mine:
                     shutil.rmtree(partial, ignore_errors=True)
         if not key:
-            for half in self.root.glob(".*.part"):
+            for half in self.root.glob(f".*{SUFFIX}"):
                 with contextlib.suppress(OSError):
                     if time.time() - half.stat().st_mtime > _HALF:
                         half.unlink()
-        for half in (self.root / "checkpoints").glob(f".{key}*.part"):
+        for half in (self.root / "checkpoints").glob(f".{key}*{SUFFIX}"):
             with self.claim(half.name[1:].partition(".")[0]) as mine:
                 if mine:
                     half.unlink(missing_ok=True)

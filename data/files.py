@@ -1,9 +1,8 @@
-"""Writing a file whole or not at all, one writer at a time."""
+"""Writing a data file whole or not at all, one writer at a time."""
 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO
 import numpy.typing as npt
 
 from benchmark.files import write_npz
+from siconvnet import whole_files
 from siconvnet.errors import DatasetError
 
 try:
@@ -38,27 +38,16 @@ def save_arrays(
 
 @contextmanager
 def replacing(path: Path, check: Callable[[Path], object] = lambda written: None) -> Iterator[IO[bytes]]:
-    """A stream that becomes the file `path` at the end of the block, or nothing if the block raises.
-
-    Args:
-        path: the file.
-        check: looks at what was written before it is put in place; raises to have it thrown away.
+    """As `siconvnet.whole_files.replacing`.
 
     Raises:
         DatasetError: the file cannot be written; what was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with whole_files.replacing(path, check) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        check(temporary)
-        temporary.replace(path)
     except OSError as error:
         raise DatasetError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -83,7 +72,7 @@ def exclusive(path: Path, waiting: Callable[[], object] = lambda: None) -> Itera
         yield
         return
     try:
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        for leftover in path.parent.glob(f".{path.name}.*{whole_files.SUFFIX}"):
             leftover.unlink(missing_ok=True)
         yield
     finally:

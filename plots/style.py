@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from benchmark.protocol import SCENARIOS
 from siconvnet.errors import SiconvnetError
+from siconvnet.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,16 +211,11 @@ def save(figure: Figure, path: Path) -> Path:
     kind = path.suffix.lstrip(".")
     # No date in the file: otherwise no two drawings of one table would be equal.
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
-        temporary.replace(path)
+        with replacing(path) as file:
+            figure.savefig(file, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.04)
     except OSError as error:
         raise SiconvnetError(f"cannot write {str(path)!r}: {error.strerror or error}.") from None
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -230,9 +226,14 @@ def _ordered(names: Iterable[str], table: dict[str, Look]) -> list[str]:
 
 @functools.cache
 def _own_label(name: str) -> str:
-    """What a method of somebody's own calls itself, where its code is at hand; else its name."""
+    """What a method of somebody's own calls itself; its name where it is not installed.
+
+    No module that a table merely names is imported for that.
+    """
     import siconvnet
 
+    if name not in siconvnet.list_models() and name.partition(":")[0] not in sys.modules:
+        return name
     try:
         return siconvnet.model_info(name).label
     except SiconvnetError:

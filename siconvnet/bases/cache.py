@@ -1,8 +1,7 @@
 """Solved bases on disk, so that a sweep solves each once.
 
-A file is written under a temporary name and renamed, so that it is whole or absent, however many processes and threads
-solve the same basis at once. A file that cannot be read is solved anew; a folder that cannot be written costs time and
-nothing else.
+However many processes solve the same basis at once, its file is whole or absent. A file that cannot be read is solved
+anew; a folder that cannot be written costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from siconvnet.whole_files import replacing
 
 
 def cached(key: Mapping[str, object], shape: tuple[int, ...], solve: Callable[[], Tensor]) -> Tensor:
@@ -61,16 +60,5 @@ def _read(path: Path, key: Mapping[str, object], shape: tuple[int, ...]) -> Tens
 
 
 def _write(path: Path, key: Mapping[str, object], basis: Tensor) -> None:
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, key=_text(key), basis=basis.numpy())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        pass
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), replacing(path) as file:
+        np.savez_compressed(file, key=_text(key), basis=basis.numpy())

@@ -80,7 +80,7 @@ def test_a_second_builder_waits_and_a_killed_one_frees_the_way(tmp_path):
     path = tmp_path / "deep" / "out.npz"
     first = python(HOLD, path, "stay")
     assert first.stdout and first.stdout.readline() == "holds\n"
-    (path.parent / ".out.npz.0123.tmp").touch()
+    (path.parent / ".out.npz.0123.part").touch()
     second = python(HOLD, path)
     assert second.stdout and second.stdout.readline() == "waits\n"
     time.sleep(0.1)

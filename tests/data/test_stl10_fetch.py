@@ -166,7 +166,7 @@ def test_damaged_archives(root: Path, tmp_path: Path, content: Callable[[Path], 
     with pytest.raises(DatasetError, match=message) as caught:
         stl10.unpack(path, root / "stl10_binary")
     assert "\n" not in str(caught.value)
-    assert not [name for name in left(root) if name.endswith(".tmp")]
+    assert not [name for name in left(root) if name.endswith(".part")]
     with pytest.raises(DatasetError):
         find_stl10()
 

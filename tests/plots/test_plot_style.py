@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 
@@ -52,6 +53,10 @@ def test_a_model_of_ones_own_is_called_what_it_calls_itself(tmp_path, monkeypatc
         "from torch import nn\n\n\nclass Net(nn.Module):\n    label = 'Lab net'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    assert style.model_look("lab_net_of_figures:Net").label == "lab_net_of_figures:Net"
+    assert "lab_net_of_figures" not in sys.modules, "drawing imports nothing that a table names"
+    style._own_label.cache_clear()
+    importlib.import_module("lab_net_of_figures")
     look = style.model_look("lab_net_of_figures:Net")
     assert look.label == "Lab net"
     # Whoever draws without the code sees the same but for the name.
