@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,19 @@ def test_the_tables_are_the_measured_ones(table, file, markdown):
     "page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
 )
 def test_every_linked_file_is_there(page):
-    import re
-
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_says_what_the_table_does():
+    table = pd.read_csv(ROOT / "results" / "measured" / "speed-amd-epyc-2-threads.csv")
+    ratios = table[table["pass"] == "step"].set_index("model")["ratio"]
+    kinds = {
+        "for the scale-pooled models": ["pixel_pool", "slice_pool", "energy_pool"],
+        "for the steerable ones": ["hermite", "disco", "sesn"],
+        "for SACNN": ["sacnn_s_mp", "sacnn_s_at", "sacnn_m_mp", "sacnn_m_at"],
+    }
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for words, models in kinds.items():
+        (span,) = re.findall(rf"(\d+) to (\d+) times (?:as fast as by plain convolutions )?{words}", readme)
+        assert tuple(map(int, span)) == (round(ratios[models].min()), round(ratios[models].max())), words
