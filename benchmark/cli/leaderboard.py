@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def _stir(
         scales=sources.load_scales(source, chosen, tracking_uri=tracking_uri),
         published=published.runs() if as_published and source != sources.PUBLISHED else None,
         grid=grid,
-        reasons=_reasons(source, tracking_uri, grid, size, kind_of),
+        reasons=_reasons(source, tracking_uri, _without_runs(grid, chosen), size, kind_of),
         failed=count_failed(Store(tracking_uri, create=False), size, kind_of) if source == sources.MLFLOW else None,
     )
     if kind == "csv":
@@ -143,15 +144,21 @@ def _grid(runs: pd.DataFrame, models: tuple[str, ...], source: str) -> list[Cell
     return [(dataset, int(evaluation), model) for dataset, evaluation in places for model in names]
 
 
+def _without_runs(grid: list[Cell], runs: pd.DataFrame) -> list[Cell]:
+    ran = set(zip(runs["dataset"], runs["evaluation"], runs["model"], strict=True))
+    return [cell for cell in grid if cell not in ran]
+
+
 def _reasons(
     source: str, tracking_uri: str | None, grid: list[Cell], kernel_size: int, interpolation: str
 ) -> dict[Cell, str]:
-    """Why a cell has no finished run, where that is known: what a sweep leaves out, what failed."""
+    """Why a cell of the grid has no finished run, where that is known: it failed, or a sweep leaves it out."""
     from benchmark import sources
     from benchmark.failures import failures
     from benchmark.studies import STIR
     from benchmark.studies.scale_fields import of_variant
     from benchmark.tracking import Store
+    from siconvnet.errors import SiconvnetError
 
     if source == sources.PUBLISHED:
         return dict.fromkeys(grid, "not published")
@@ -160,9 +167,11 @@ def _reasons(
     for cell in grid:
         model, scales = of_variant(cell[2])
         setting = {"model": model, "kernel_size": kernel_size, "interpolation": interpolation, **scales}
-        if reason := STIR.senseless(**{name: setting.get(name) for name in STIR.judged}):
-            skipped[cell] = f"skipped: {reason}"
-    return {**failed, **skipped}
+        # Of a method whose code is not at hand nobody can say what it ignores.
+        with contextlib.suppress(SiconvnetError):
+            if reason := STIR.senseless(**{name: setting.get(name) for name in STIR.judged}):
+                skipped[cell] = f"skipped: {reason}"
+    return {**skipped, **failed}
 
 
 def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:

@@ -143,6 +143,15 @@ def test_the_leaderboard_says_what_a_sweep_leaves_out(own, icons, finish, capsys
     assert table.loc["conv3d", "note"] == "no finished run"
 
 
+def test_the_leaderboard_shows_runs_of_a_method_whose_code_is_not_here(tmp_path, capsys):
+    runs = published.runs().query("model == 'standard' and dataset == 'emoji' and evaluation == 2").head(3)
+    runs.assign(model="lab_net", kernel_size=5).to_csv(tmp_path / "runs.csv", index=False)
+    asked = ["--source", str(tmp_path / "runs.csv"), "-m", "lab_net", "--kernel-size", "5", "--format", "csv"]
+    assert main(["leaderboard", *asked]) == 0
+    (row,) = pd.read_csv(io.StringIO(capsys.readouterr().out)).to_dict("records")
+    assert (row["model"], row["n"]) == ("lab_net", 3)
+
+
 def test_export_writes_the_originals_tables(database, capsys, tmp_path):
     assert main(["export", "--tracking-uri", database]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
