@@ -14,6 +14,9 @@ class TrainingError(SiconvnetError):
     def __init__(self, message: str):
         super().__init__(DIVERGED + message)
 
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (str(self).removeprefix(DIVERGED),)
+
 
 class Diverged(TrainingError):
     """Weights are no finite numbers any more, so that no later epoch can be better than the best one before it."""

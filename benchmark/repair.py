@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.environment import process_start
@@ -42,5 +43,11 @@ def _alive(run: RunState) -> bool:
         return False
     except OSError:
         return True  # another user's
-    # A number that was given out again belongs to another process. Runs of earlier versions do not say which it was.
-    return not run.process_start or process_start(int(run.pid)) in ("", run.process_start)
+    # A number that was given out again belongs to another process.
+    if run.process_start:
+        return process_start(int(run.pid)) in ("", run.process_start)
+    try:
+        # Runs of earlier versions do not say which it was; about then the kernel must have heard of it.
+        return Path(f"/proc/{run.pid}").stat().st_ctime < run.start + 5
+    except OSError:
+        return True

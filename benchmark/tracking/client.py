@@ -87,11 +87,26 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^\((?:\w+\.)+(\w+)\) ", "", line)[:300] or type(error).__name__
 
 
+@contextlib.contextmanager
+def soon() -> Iterator[None]:
+    """For a first question, which a server that answers at all answers soon; later ones may take MLflow's two minutes.
+
+    Whoever sets MLflow's variable has it their way.
+    """
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    said = name in os.environ
+    os.environ.setdefault(name, "20")
+    try:
+        yield
+    finally:
+        if not said:
+            del os.environ[name]
+
+
 def quieten() -> None:
-    """No telemetry, no log lines of the database migration, and no minutes of waiting for a dead or a deaf server."""
+    """No telemetry, no log lines of the database migration, and no minutes of retries at a dead server."""
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"})
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

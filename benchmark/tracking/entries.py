@@ -38,7 +38,7 @@ def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         "protocol": protocol_tag(spec),
         "device": str(environment.get("device_name", "")),
-        **_process_tags(environment),
+        **_process_of(environment),
     }
     with contextlib.suppress(Exception):  # no user name where the system has no entry for the user id
         tags["mlflow.user"] = getpass.getuser()
@@ -47,17 +47,23 @@ def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
     return tags
 
 
-def _process_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+def _process_of(environment: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(environment.get(name, "")) for name in ("host", "pid", "process_start")}
 
 
-def final_tags(environment: Mapping[str, Any], reason: str) -> list[RunTag]:
-    """Which process it was that ended as the record says, why, and its last lines."""
+def tags_of_process(environment: Mapping[str, Any]) -> list[RunTag]:
+    """Which process a run is of."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in _process_of(environment).items()]
+
+
+def tags_of_end(environment: Mapping[str, Any], reason: str) -> list[RunTag]:
+    """Why a run ended, and its last lines, as far as there is anything to say."""
     from mlflow.entities import RunTag
 
     told = {"reason": reason, "last_lines": str(environment.get("last_lines", ""))[-4000:]}
-    tags = {**_process_tags(environment), **{name: value for name, value in told.items() if value}}
-    return [RunTag(name, value) for name, value in tags.items()]
+    return [RunTag(name, value) for name, value in told.items() if value]
 
 
 def params_of(spec: RunSpec, data: str, parameters: int) -> dict[str, Any]:

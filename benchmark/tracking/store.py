@@ -16,17 +16,18 @@ from benchmark.records import Record, write_artifacts
 from benchmark.spec import RunSpec
 from benchmark.studies import STIR, STUDIES, Study
 from benchmark.tracking.addresses import resolve_uri, shown, sqlite_file
-from benchmark.tracking.client import Client, TrackingError, answering, pages, quieten
+from benchmark.tracking.client import Client, TrackingError, answering, pages, quieten, soon
 from benchmark.tracking.entries import (
     epoch_metrics,
     experiment_name,
     final_metrics,
-    final_tags,
     milliseconds,
     params_of,
     run_row,
     study_row,
     tags_of,
+    tags_of_end,
+    tags_of_process,
 )
 from benchmark.tracking.sqlite import alone, probe
 
@@ -65,7 +66,7 @@ class Store:
             raise TrackingError(
                 "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
             ) from error
-        with answering(self.uri), alone(file):
+        with answering(self.uri), alone(file), soon():
             probe(file)
             self.client = cast("MlflowClient", Client(MlflowClient(tracking_uri=self.uri), self.uri))
             # The first question makes the tables of a new store, which must happen once, by one process.
@@ -112,7 +113,7 @@ class Store:
             record.spec,
             record.start_time,
             record.parameters,
-            # Until all of it is there the run is this process's, which `repair` may ask after.
+            # Until all of it is there the run is this process's, of which `repair` can tell whether it lives.
             {**record.environment, **process()},
             spec_hash=record.spec_hash,
             dataset_key=record.dataset_key,
@@ -122,8 +123,10 @@ class Store:
             self.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
         for artifact in record.artifacts:
             self.client.log_artifact(run_id, str(artifact))
-        self.client.log_batch(run_id, tags=final_tags(record.environment, record.reason))
+        self.client.log_batch(run_id, tags=tags_of_end(record.environment, record.reason))
         self._terminate(run_id, record.status, record.end_time)
+        # Not earlier: of a run that is RUNNING and whose process is gone `repair` would make an end.
+        self.client.log_batch(run_id, tags=tags_of_process(record.environment))
         return self._settled(record, run_id) if once else run_id
 
     def _finished_of(self, record: Record) -> list[str]:
@@ -176,7 +179,7 @@ class Store:
         """The latest finished run of a spec, or else the latest that failed after `since` (seconds since 1970)."""
         runs = self._search(spec, f"tags.spec_hash = '{spec.hash}'")
         finished = (run for run in runs if run.info.status == "FINISHED")
-        failed = (r for r in runs if r.info.status == "FAILED" and r.info.end_time >= milliseconds(since))
+        failed = (r for r in runs if r.info.status == "FAILED" and (r.info.end_time or 0) >= milliseconds(since))
         return next(itertools.chain(finished, failed), None)
 
     @contextlib.contextmanager

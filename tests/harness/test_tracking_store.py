@@ -237,7 +237,14 @@ def test_record_that_is_being_logged_belongs_to_who_logs_it(
         held.append(store.client.get_run(run_id).data.tags)
         log_artifact(run_id, path)
 
+    set_terminated = store.client.set_terminated
+
+    def at_the_end(run_id: str, *how: object) -> None:
+        held.append(store.client.get_run(run_id).data.tags)
+        set_terminated(run_id, *how)
+
     monkeypatch.setattr(store.client, "log_artifact", looking)
+    monkeypatch.setattr(store.client, "set_terminated", at_the_end)
     (outcome,) = ingest(tmp_path, store)
     assert outcome.run_id
     assert {(tags["host"], tags["pid"]) for tags in held} == {(socket.gethostname(), str(os.getpid()))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
@@ -206,3 +207,9 @@ def test_seeding_covers_all_three_generators() -> None:
     assert draw() == first
     seed_everything(6)
     assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize("kind", [TrainingError, Diverged])
+def test_the_reason_of_a_divergence_is_said_once_in_another_process_too(kind: type[TrainingError]) -> None:
+    error = pickle.loads(pickle.dumps(kind("the loss became inf")))
+    assert (type(error), str(error)) == (kind, "diverged: the loss became inf")
