@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from sweep_bench import Bench
 
 from benchmark import records
 from benchmark.executors import ray_cluster
-from benchmark.executors.base import DIED, FINISHED, Settings
+from benchmark.executors.base import FINISHED, UNFIT, Settings
 from benchmark.executors.parcel import pack, unpack
 from benchmark.executors.ray import RayExecutor
 from benchmark.executors.ray_cluster import room
@@ -127,14 +128,16 @@ def test_node_without_the_folder_sends_its_record(bench: Bench, tmp_path: Path) 
 
 def _apart(spec: RunSpec, root: Path, home: Home) -> tuple[Any, Any]:
     """What a task does, whose output and handler of Ctrl-C are those of the tests."""
-    handler, streams = signal.getsignal(signal.SIGINT), [os.dup(number) for number in (1, 2)]
+    # pytest's own streams may have other numbers than 1 and 2, and it reads from them later.
+    numbers = [stream.fileno() for stream in (sys.stdout, sys.stderr)]
+    handler, copies = signal.getsignal(signal.SIGINT), [os.dup(number) for number in numbers]
     try:
         return job(spec, Settings(root, "cpu", 1), home)
     finally:
         signal.signal(signal.SIGINT, handler)
-        for number, stream in zip((1, 2), streams, strict=True):
-            os.dup2(stream, number)
-            os.close(stream)
+        for number, copy in zip(numbers, copies, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def test_record_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
@@ -158,13 +161,13 @@ def test_record_that_does_not_reach_the_disk_leaves_nothing(tmp_path: Path, monk
     assert list((tmp_path / "records").iterdir()) == []
 
 
-def test_node_whose_disk_takes_nothing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_whose_disk_takes_nothing_is_named(bench: Bench) -> None:
     (bench.folder / "home").write_text("")
     bench.place.prepare()
     home = Home("another", str(bench.folder), None)
     outcome, parcel = _apart(RunSpec("standard", "emoji", 2, lr=1e-3), bench.place.root, home)
-    assert (outcome.kind, parcel) == (DIED, None)
-    assert outcome.reason.startswith(f"{socket.gethostname()}: cannot write records into")
+    assert (outcome.kind, outcome.host, parcel) == (UNFIT, socket.gethostname(), None)
+    assert outcome.reason.startswith("cannot write records into")
 
 
 @pytest.mark.parametrize(
