@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark import sweep
 from benchmark.board import Board
 from benchmark.events import Ended, Started
-from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, Executor, Outcome
+from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, UNFIT, Executor, Outcome
 from benchmark.ingestion import Busy, ingest
 from benchmark.records import RecordError, find_finished, write
 from benchmark.repair import repair
@@ -31,6 +31,8 @@ from siconvnet.errors import SiconvnetError
 RESTARTS = 2
 #: Seconds until a store that did not answer is asked again.
 _PAUSE = 30.0
+#: Seconds within which the record of a run that is said to be finished is to be seen here.
+_LATE = 10.0
 
 
 class SweepError(SiconvnetError):
@@ -74,6 +76,7 @@ class Driver:
     _changed: bool = False
     _broken: set[str] = field(default_factory=set)
     _waits: bool = False
+    _unfit: Counter[str] = field(default_factory=Counter)
     _begun: float = 0.0
     _silent_until: float = 0.0
     _silence: str = ""
@@ -168,7 +171,7 @@ class Driver:
         time.sleep(0.5)
 
     def _there(self, spec: RunSpec) -> bool:
-        """Whether another driver has brought it to its end since this one began."""
+        """Whether another driver has finished it, or has seen it fail since this one began by the clocks of both."""
         if self._silence:
             return False
         try:
@@ -199,10 +202,13 @@ class Driver:
             self._later.append(spec)
             self.board.put_back(spec)
             return
-        if outcome.kind == FINISHED and not find_finished(self.place.records, spec.hash):
-            if self._there(spec):
-                return  # another driver was quicker with its record
-            outcome = Outcome(spec, DIED, "its record is gone", host=outcome.host)
+        if outcome.kind == UNFIT:
+            self._put_elsewhere(outcome)
+            return
+        if outcome.kind == FINISHED and not self._left_record(spec):
+            outcome = Outcome(spec, DIED, "its record is gone, or cannot be read", host=outcome.host)
+        if outcome.kind == DIED and self._there(spec):
+            return  # another driver was quicker
         if outcome.kind in (DIED, HALTED) and self._again(outcome):
             return
         if outcome.out_of_memory and spec.hash not in self._solo:
@@ -213,6 +219,40 @@ class Driver:
             outcome = dataclasses.replace(outcome, kind=FAILED)
             self._keep_failure(outcome)
         self._end(outcome)
+
+    def _left_record(self, spec: RunSpec) -> bool:
+        """Whether a run that is said to be finished left its record here, or another driver has brought that home.
+
+        What another machine wrote may be late. While the store does not answer nobody knows what is there: the run is
+        believed then, and asked for at the end.
+        """
+        end = time.monotonic() + _LATE
+        while not self._silence and not find_finished(self.place.records, spec.hash):
+            try:
+                if self.store.find_finished(spec):
+                    return True
+            except TrackingError as error:
+                self._fall_silent(error)
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
+
+    def _put_elsewhere(self, outcome: Outcome) -> None:
+        """A machine can do no runs: another one may, if there is any.
+
+        Raises:
+            SweepError: it has been tried often enough.
+        """
+        self._unfit[outcome.host] += 1
+        if self._unfit[outcome.host] > RESTARTS:
+            raise SweepError(
+                f"{outcome.host} can do no runs: {outcome.reason}. Mend it, or leave it out; the same command goes on "
+                "where this one stopped."
+            )
+        (self._alone if outcome.spec.hash in self._solo else self._queue).append(outcome.spec)
+        self.board.again(outcome, "elsewhere, if there is another machine")
 
     def _again(self, outcome: Outcome) -> bool:
         """Begin a run anew that stopped on the way, unless it did so too often without coming any further."""

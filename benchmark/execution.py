@@ -45,8 +45,8 @@ def execute(
     Raises:
         InvalidArgument: the spec is none.
         DatasetError: the data is missing or broken.
-        TrainingError: the loss is no finite number any more, and there are no best weights to test, or the weights
-            are finite still; observers saw the run end as FAILED.
+        TrainingError: a loss is no finite number, that of the test included, or internal scales have run away, and
+            there are no best weights to test, or the weights are finite still; observers saw the run end as FAILED.
         KeyboardInterrupt: observers saw the run end as KILLED.
     """
     from benchmark.training import Training, seed_everything

@@ -46,8 +46,10 @@ def numbers(value: object, what: str) -> tuple[int, ...]:
     for part in parts(value, what):
         match = re.fullmatch(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?", part)
         if not match:
-            shown = part if len(part) <= 50 else f"{part[:50]}..."
-            raise InvalidArgument(f"{what}: {shown!r} is no whole number and no range; write it as 1-5,8.")
+            shown = part if len(part) <= 18 else f"{part[:18]}..."
+            raise InvalidArgument(
+                f"{what}: {shown!r} is no whole number and no range of such, of at most 18 digits; write it as 1-5,8."
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InvalidArgument(f"{what}: the range {part!r} is empty; did you mean {last}-{first}?")

@@ -205,8 +205,8 @@ def _stated(study: Study, values: Mapping[str, Any]) -> tuple[tuple[str, Any], .
 def choose(grid: Grid, ended: Mapping[str, RunState]) -> dict[Cell, float]:
     """The selected rate of each cell whose runs for the selection have all ended.
 
-    A run that failed by diverging counts as one that learned nothing. It would do so again, and would hold up its cell
-    for ever.
+    A run that failed by diverging counts as one that learned nothing, also if it did so in the test alone: a rate
+    whose runs have no test accuracy is no rate to choose. It would fail again, and would hold up its cell for ever.
 
     Args:
         ended: spec hash -> run that finished, or failed by diverging.

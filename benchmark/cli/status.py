@@ -80,7 +80,7 @@ def _mend(uri: str, place: Workplace) -> None:
     from benchmark.states import read_states
     from benchmark.tracking import Store, shown
 
-    store = Store(uri)
+    store = Store(uri, create=False)
     place.prepare(shown(store.uri))
     for outcome in ingest(place.records, store, once=True):
         if outcome.record is None:

@@ -184,9 +184,9 @@ def _go(
         spec.study.prepare(spec)
     # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    place.prepare(shown(uri))
     # A store that does not answer is heard of before a cluster is started, or asked.
     store = Store(uri)
-    place.prepare(shown(store.uri))
     shows = board(console, place.logs / "sweep.log")
     runner = make_executor(executor, settings, shows.progress, **options)
     place.write_plan({"title": title, "grids": [dataclasses.asdict(grid) for grid in grids], "slots": runner.slots})

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from benchmark.events import Ended
 
 #: What became of a run. BUSY: another process has it in hand. HALTED: stopped on the way, to be continued.
-#: NO_ROOM: the folder of the sweep takes no more. DIED: the process that had it is gone.
-FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED = "finished", "failed", "busy", "halted", "no room", "died"
+#: NO_ROOM: the folder of the sweep takes no more. DIED: the process that had it is gone. UNFIT: the machine can do no
+#: runs.
+FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED, UNFIT = (
+    "finished", "failed", "busy", "halted", "no room", "died", "unfit",
+)  # fmt: skip
 
 #: Bytes that a worker may need; where memory is short there are fewer workers than processors.
 _MEMORY = 2 * 2**30

@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from benchmark.executors.base import DIED, FINISHED, NO_ROOM, Outcome, Progress, Settings
+from benchmark.executors.base import DIED, FINISHED, NO_ROOM, UNFIT, Outcome, Progress, Settings
 from benchmark.executors.parcel import Parcel, pack
 from benchmark.executors.worker import print_into, work
 from benchmark.files import write_text
@@ -88,7 +88,7 @@ def job(spec: RunSpec, settings: Settings, home: Home, mail: Any = None) -> tupl
         log.unlink(missing_ok=True)
         if not shared and outcome.kind == NO_ROOM:
             # Its own disk is full, and not the driver's: another node may do better.
-            return dataclasses.replace(outcome, kind=DIED), None
+            return dataclasses.replace(outcome, kind=UNFIT), None
         if shared or outcome.kind != FINISHED:
             return outcome, None
         record = find_finished(place.records, spec.hash)
@@ -98,7 +98,7 @@ def job(spec: RunSpec, settings: Settings, home: Home, mail: Any = None) -> tupl
         shutil.rmtree(record.folder, ignore_errors=True)
         return outcome, parcel
     except (OSError, RecordError) as error:
-        return Outcome(spec, NO_ROOM if shared else DIED, str(error), host=host), None
+        return Outcome(spec, NO_ROOM if shared else UNFIT, str(error), host=host), None
 
 
 class Mailbox:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.events import Ended, Epoch, Result, Started
-from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, Outcome, Progress, Settings
+from benchmark.executors.base import BUSY, FAILED, FINISHED, HALTED, NO_ROOM, UNFIT, Outcome, Progress, Settings
 from benchmark.holding import Held
 from benchmark.records import RecordError, check_writable, find_finished, write
 from benchmark.spec import RunSpec
@@ -39,21 +39,19 @@ def work(spec: RunSpec, settings: Settings, report: Callable[[Progress], None] |
 
 def _work(spec: RunSpec, settings: Settings, report: Callable[[Progress], None] | None) -> Outcome:
     place = Workplace(settings.root)
-    with contextlib.ExitStack() as stack:
-        try:
-            mine = stack.enter_context(place.claim(spec.hash))
-        except OSError as error:
-            return Outcome(spec, NO_ROOM, f"cannot write into {str(place.root)!r}: {error.strerror or error}")
-        if not mine:
-            return Outcome(spec, BUSY, "another process has it in hand")
-        if known := find_finished(place.records, spec.hash):
-            return Outcome(spec, FINISHED, metrics=known.metrics)
-        try:
-            prepare_process(settings)
-        except (OSError, ImportError) as error:
-            # A machine that cannot load PyTorch is no fault of the run, which another one may do.
-            return Outcome(spec, DIED, f"PyTorch cannot be loaded: {' '.join(str(error).split())}")
-        return _train(spec, settings, place, report)
+    try:
+        import torch  # noqa: F401
+    except (OSError, ImportError) as error:
+        return Outcome(spec, UNFIT, f"PyTorch cannot be loaded: {' '.join(str(error).split())}")
+    try:
+        with place.claim(spec.hash) as mine:
+            if not mine:
+                return Outcome(spec, BUSY, "another process has it in hand")
+            if known := find_finished(place.records, spec.hash):
+                return Outcome(spec, FINISHED, metrics=known.metrics)
+            return _train(spec, settings, place, report)
+    except OSError as error:
+        return Outcome(spec, NO_ROOM, f"cannot write into {str(place.root)!r}: {error.strerror or error}")
 
 
 def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable[[Progress], None] | None) -> Outcome:
@@ -63,6 +61,7 @@ def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable
     checkpoint = Checkpoint(place.checkpoint(spec.hash), spec, seconds=settings.checkpoint_seconds)
     watch = _Watch(place, checkpoint, report)
     try:
+        prepare_process(settings)
         result = execute(spec, device=settings.device, observers=[watch], checkpoint=checkpoint)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -308,11 +309,21 @@ def test_folder_of_another_store_is_refused(bench: Bench) -> None:
     bench.place.prepare(bench.uri)
     line = bench.line(seeds="1")
     line[line.index("--tracking-uri") + 1] = other = str(bench.folder / "other.db")
-    for command in (line, ["status", "--repair", "--tracking-uri", other, "--work-dir", str(bench.place.root)]):
-        code, _, err = bench.run(command)
-        assert (code, err.count("\n")) == (1, 1)
-        assert f"is of runs for {bench.uri!r}, not for {other!r}; choose another --work-dir" in err
+    refused = f"is of runs for {bench.uri!r}, not for {other!r}; choose another --work-dir"
+    code, _, err = bench.run(line)
+    assert (code, err.count("\n")) == (1, 1) and refused in err
+    assert not Path(other).exists()
+    shutil.copy(bench.database, other)
+    code, _, err = bench.run(["status", "--repair", "--tracking-uri", other, "--work-dir", str(bench.place.root)])
+    assert (code, err.count("\n")) == (1, 1) and refused in err
     assert bench.place.store.read_text() == f"{bench.uri}\n"
+
+
+def test_repair_makes_no_store_of_a_slip(bench: Bench) -> None:
+    slip = bench.folder / "slip.db"
+    code, _, err = bench.run(["status", "--repair", "--tracking-uri", str(slip), "--work-dir", str(bench.place.root)])
+    assert (code, err.count("\n")) == (1, 1) and "there is no store at" in err
+    assert not slip.exists() and not bench.place.root.exists()
 
 
 @pytest.mark.slow
@@ -358,7 +369,7 @@ def test_rate_is_chosen_on_the_way(bench: Bench) -> None:
         (["--tracking-uri", "ftp://x"], "not accepted"),
         (["--seeds", "3-1"], "empty"),
         (["--work-dir", "/dev/null/x"], "cannot write"),
-        (["--seeds", "1" * 5000], "is no whole number and no range"),
+        (["--seeds", "1" * 5000], "no range of such, of at most 18 digits"),
         (["--checkpoint-every", "nan"], "'nan' is no finite number"),
         (["--executor", "ray", "--device", "cpu", "--ray-gpus", "0.5"], "--device cpu contradicts --ray-gpus 0.5"),
         (["--executor", "ray", "--device", "cuda", "--ray-gpus", "0"], "--device cuda contradicts --ray-gpus 0"),

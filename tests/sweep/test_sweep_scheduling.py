@@ -24,7 +24,7 @@ from benchmark.board import Board
 from benchmark.driver import Driver, SweepError
 from benchmark.evaluation import Predictions
 from benchmark.events import Result, Started
-from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, Executor, Outcome, Settings
+from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, UNFIT, Executor, Outcome, Settings
 from benchmark.ingestion import ingest
 from benchmark.records import Record, write
 from benchmark.spec import RunSpec
@@ -250,15 +250,52 @@ def test_what_another_driver_has_seen_fail_is_not_tried_again(bench: Bench, retr
     assert output.getvalue().count("failed: standard s") == 3
 
 
-def test_what_is_called_finished_and_left_no_record_is_run_again(bench: Bench) -> None:
+def test_what_is_called_finished_and_left_no_record_is_run_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.driver._LATE", 0.0)
+
     def script(spec: RunSpec) -> Iterator[Outcome]:
         yield Outcome(spec, FINISHED, lines=NO_RECORD, host="here", metrics={"best_acc": 50.0})
         yield done(spec)
 
     output = io.StringIO()
     assert len(drive(bench, script, output=output).together) == 2
-    assert "its record is gone; once more on a new worker" in output.getvalue()
+    assert "its record is gone, or cannot be read; once more on a new worker" in output.getvalue()
     assert bench.seeds() == [1]
+
+
+def test_a_record_that_is_late_is_waited_for(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        threading.Timer(1.0, leave_record, (bench.place, done(spec))).start()
+        yield Outcome(spec, FINISHED, lines=NO_RECORD, metrics={"best_acc": 50.0})
+
+    assert len(drive(bench, script).together) == 1
+    assert bench.seeds() == [1]
+
+
+def test_a_run_that_another_driver_took_home_is_not_begun_again(bench: Bench) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        leave_record(bench.place, done(spec))
+        list(ingest(bench.place.records, Store(bench.uri), once=True))
+        yield Outcome(spec, DIED, "job 7 is gone without a result")
+
+    output = io.StringIO()
+    assert len(drive(bench, script, output=output).together) == 1
+    assert bench.seeds() == [1] and "once more" not in output.getvalue()
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_machine_that_can_do_no_runs_costs_them_nothing(bench: Bench, elsewhere: bool) -> None:
+    def script(spec: RunSpec) -> Iterator[Outcome]:
+        for _ in range(2 if elsewhere else 9):
+            yield Outcome(spec, UNFIT, "PyTorch cannot be loaded: no libcudart", host="node7")
+        yield done(spec)
+
+    if elsewhere:
+        assert len(drive(bench, script).together) == 3
+    else:
+        with pytest.raises(SweepError, match=r"^node7 can do no runs: PyTorch cannot be loaded: no libcudart. Mend it"):
+            drive(bench, script, seeds=(1, 2, 3))
+    assert bench.seeds() == ([1] if elsewhere else []) and bench.runs("FAILED") == []
 
 
 def test_a_record_that_another_driver_has_handed_over_is_none_that_is_gone(bench: Bench) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from sweep_bench import Bench
 
 from benchmark.environment import process_start
 from benchmark.executors import worker
-from benchmark.executors.base import DIED, NO_ROOM, Settings
+from benchmark.executors.base import DIED, NO_ROOM, UNFIT, Settings
 from benchmark.executors.processes import _Worker
 from benchmark.ingestion import Busy, ingest
 from benchmark.records import PARTIAL, RecordError
@@ -107,13 +108,10 @@ def test_records_that_somebody_else_logs_are_not_waited_for_without_end(bench: B
 def test_machine_that_cannot_load_pytorch_does_not_stop_the_sweep(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(settings: Settings) -> None:
-        raise OSError("libcudart.so.12: cannot open shared object file: No such file or directory")
-
-    monkeypatch.setattr(worker, "prepare_process", fail)
+    monkeypatch.setitem(sys.modules, "torch", None)
     outcome = worker.work(RunSpec("standard", "emoji", 2, lr=1e-3), Settings(place.root))
-    assert (outcome.kind, outcome.host) == (DIED, socket.gethostname())
-    assert outcome.reason.startswith("PyTorch cannot be loaded: libcudart.so.12")
+    assert (outcome.kind, outcome.host) == (UNFIT, socket.gethostname())
+    assert outcome.reason.startswith("PyTorch cannot be loaded: import of torch halted")
 
 
 def test_place_that_takes_no_claim_stops_it(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +132,7 @@ def test_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
         "id", "RUNNING", 0.0, None, host=socket.gethostname(), pid=pid, process_start=process_start(int(pid))
     )
     reused = dataclasses.replace(here, process_start="1")
-    of_an_earlier_version = dataclasses.replace(here, process_start="")
+    of_an_earlier_version = dataclasses.replace(here, process_start="", start=time.time())
     elsewhere = dataclasses.replace(reused, host="another")
     over = dataclasses.replace(reused, status="FINISHED")
     assert here.process_start.isdigit()
