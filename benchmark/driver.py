@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark import sweep
-from benchmark.board import Board
 from benchmark.events import Ended, Started
 from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, UNFIT, Executor, Outcome
 from benchmark.ingestion import Busy, ingest
@@ -23,6 +22,7 @@ from benchmark.repair import repair
 from benchmark.spec import RunSpec
 from benchmark.states import RunState, read_states
 from benchmark.sweep import Grid, Plan
+from benchmark.sweep_board import Board
 from benchmark.tracking import Store, TrackingError
 from benchmark.workplace import Workplace
 from siconvnet.errors import SiconvnetError

@@ -69,7 +69,7 @@ def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = N
     if source == PUBLISHED:
         return published.generalization()
     if source == MLFLOW:
-        from benchmark.kept import read_scales
+        from benchmark.stored_evaluations import read_scales
         from benchmark.tracking import Store
 
         return read_scales(Store(tracking_uri, create=False), runs)
@@ -90,7 +90,7 @@ def load_bases(source: str, *, tracking_uri: str | None = None) -> list[Compared
 
 def _from_mlflow(tracking_uri: str | None) -> Tables:
     from benchmark.comparison import compare
-    from benchmark.kept import read_equivariance, read_indices, read_scales
+    from benchmark.stored_evaluations import read_equivariance, read_indices, read_scales
     from benchmark.tracking import Store
 
     # Some figures are drawn before there is any run, so that one's own store may be new.

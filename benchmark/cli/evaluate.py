@@ -76,8 +76,8 @@ def evaluate(
 
 def _by_size(store: Store, study: Study, runs: pd.DataFrame, wanted: tuple[str, ...], *, force: bool) -> None:
     """Runs of a study whose images lie in no scenario: from their stored predictions alone."""
-    from benchmark.kept import done_parts, keep, read_predictions
     from benchmark.measures import by_size
+    from benchmark.stored_evaluations import done_parts, keep, read_predictions
     from benchmark.study_runs import spec_of
     from siconvnet.errors import InvalidArgument
 
@@ -126,8 +126,8 @@ def _stir(
 ) -> None:
     import time
 
-    from benchmark.kept import done_parts, keep, read_predictions
     from benchmark.measures import evaluate as measure
+    from benchmark.stored_evaluations import done_parts, keep, read_predictions
     from benchmark.weights import load_model
     from siconvnet.datasets import load_dataset
 

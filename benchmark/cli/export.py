@@ -74,7 +74,7 @@ def _stir(
         return frames.to_export(runs)
     if source != sources.MLFLOW:
         raise InvalidArgument("--table generalization needs single runs: only --source mlflow has their scales.")
-    from benchmark.kept import accuracy_by_scale
+    from benchmark.stored_evaluations import accuracy_by_scale
     from benchmark.tracking import Store
 
     return frames.scales_to_wide(accuracy_by_scale(Store(tracking_uri, create=False), runs))
@@ -102,7 +102,7 @@ def _other(
         return to_export(study, runs)
     if source != sources.MLFLOW:
         raise InvalidArgument("--table generalization needs single runs: only --source mlflow has their sizes.")
-    from benchmark.kept import errors_by_size
+    from benchmark.stored_evaluations import errors_by_size
     from benchmark.tracking import Store
 
     found = errors_by_size(Store(tracking_uri, create=False), study, runs)

@@ -92,8 +92,8 @@ def _mend(uri: str, place: Workplace) -> None:
 
 
 def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
-    from benchmark.board import count, estimate
     from benchmark.progress import duration
+    from benchmark.sweep_board import count, estimate
 
     missing = count(plan)
     if not missing.total():
@@ -108,7 +108,7 @@ def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
 
 def _show_failed(plan: Plan, runs: list[RunState], *, verbose: bool) -> None:
     from benchmark import sweep
-    from benchmark.board import machine
+    from benchmark.sweep_board import machine
 
     latest: dict[str, RunState] = {}
     for run in runs:
@@ -131,6 +131,6 @@ def _orphans(runs: list[RunState]) -> int:
 
 
 def _label(spec: Any) -> str:
-    from benchmark.board import label
+    from benchmark.sweep_board import label
 
     return label(spec)

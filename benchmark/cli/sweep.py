@@ -173,10 +173,10 @@ def _go(
     import dataclasses
     import signal
 
-    from benchmark.board import board
     from benchmark.driver import Driver
     from benchmark.executors import make_executor
     from benchmark.sweep import data_of
+    from benchmark.sweep_board import board
     from benchmark.tracking import Store, shown
 
     # Workers must not all build the same file, and a file that cannot be had is to be heard of now.
@@ -264,7 +264,7 @@ def counts(plan: Plan) -> str:
 
 def by_model(plan: Plan) -> list[str]:
     """What is left, one line a (model, dataset)."""
-    from benchmark.board import count
+    from benchmark.sweep_board import count
 
     missing: Counter[tuple[str, str]] = Counter()
     for (model, dataset, _), runs in count(plan).items():

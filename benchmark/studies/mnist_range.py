@@ -242,6 +242,6 @@ class Canvases:
         return mean, (square - mean**2) ** 0.5
 
     def _images(self, chosen: Tensor) -> Tensor:
-        from siconvnet.functional.rescaling import place_on_canvas
+        from siconvnet.augmentation.rescaling import place_on_canvas
 
         return place_on_canvas(self.levels[chosen].float(), self.scales[chosen], self.canvas)

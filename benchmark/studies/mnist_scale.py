@@ -189,7 +189,7 @@ class Digits:
         import torch
 
         from benchmark.data.mnist_scale import CENTRE
-        from siconvnet.functional.rescaling import rescale_images
+        from siconvnet.augmentation.rescaling import rescale_images
 
         device = self.labels.device
         order = torch.randperm(len(self)) if self.reorder else torch.arange(len(self))

@@ -156,7 +156,7 @@ class Photos:
             return
         import torch
 
-        from siconvnet.functional.cropping import crop_images, cut_out
+        from siconvnet.augmentation.cropping import crop_images, cut_out
 
         plan, count, side = self.protocol, len(self), self.levels.shape[-1]
         draws = (

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmark.board import Board, LiveBoard, count, estimate, kind
 from benchmark.cli.sweep import by_model
 from benchmark.executors.base import FINISHED, Outcome
 from benchmark.spec import RunSpec
 from benchmark.states import RunState
 from benchmark.suites import make_grid
 from benchmark.sweep import MISSING, plan
+from benchmark.sweep_board import Board, LiveBoard, count, estimate, kind
 
 PAPER = RunSpec("standard", "emoji", 2)
 SMOKE = dataclasses.replace(PAPER, max_epochs=1)

@@ -20,7 +20,6 @@ from rich.console import Console
 from sweep_bench import Bench
 
 from benchmark import sweep
-from benchmark.board import Board
 from benchmark.driver import Driver, SweepError
 from benchmark.evaluation import Predictions
 from benchmark.events import Result, Started
@@ -30,6 +29,7 @@ from benchmark.records import Record, write
 from benchmark.spec import RunSpec
 from benchmark.states import RunState
 from benchmark.sweep import Grid, Plan
+from benchmark.sweep_board import Board
 from benchmark.tracking import Store
 from benchmark.workplace import Workplace
 

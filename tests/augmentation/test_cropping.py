@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from siconvnet.functional.cropping import crop_images, cut_out
+from siconvnet.augmentation.cropping import crop_images, cut_out
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from siconvnet.augmentation.rescaling import bicubic_matrices, rescale_images
 from siconvnet.datasets.catalog import EMBEDDED
-from siconvnet.functional.rescaling import bicubic_matrices, rescale_images
 
 CENTRE = 14.5
 

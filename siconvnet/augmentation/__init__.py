@@ -1,0 +1,1 @@
+"""What is done to training images, many at once and each in its own way, on whatever device they lie."""
