@@ -243,8 +243,10 @@ def legend(table: DataFrame, metric: str) -> str:
     """What the numbers of a table are, in words."""
     words = (
         f"{find_metric(metric).title}: mean ± standard deviation (n - 1) over n seeds; 95 %: Student's interval of the "
-        "mean; X: nothing ran, with the reason."
+        "mean."
     )
+    if (table["rank"] == "X").any():
+        words += " X: nothing ran, with the reason."
     if table.loc[table["n"] > 0, "note"].any():
         words += " failed: runs that the mean leaves out; benchmark status says why."
     if _shows_unseen(table, metric):

@@ -141,6 +141,11 @@ def test_the_legend_says_what_plus_minus_means():
     assert "standard deviation (n - 1)" in legend(leaderboard(frame([run()])), "test_acc")
 
 
+def test_the_legend_explains_what_is_there():
+    whole, lacking = leaderboard(frame([run()])), leaderboard(frame([run()]), grid=[("emoji", 2, "xu")])
+    assert "X:" not in legend(whole, "test_acc") and "X: nothing ran" in legend(lacking, "test_acc")
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 25])
 def test_the_interval_covers_the_true_mean_as_often_as_it_says(n):
     samples = np.random.default_rng(n).normal(50, 4, size=(1000, n))
