@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmark import epoch_speed, speed
+from siconvnet import functional
+from siconvnet.layers import SiConvPool2d
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,3 +50,21 @@ def test_the_readme_says_what_the_table_does():
     for words, models in kinds.items():
         (span,) = re.findall(rf"(\d+) to (\d+) times (?:as fast as by plain convolutions )?{words}", readme)
         assert tuple(map(int, span)) == (round(ratios[models].min()), round(ratios[models].max())), words
+
+
+def test_the_constants_of_a_layer_take_the_memory_that_the_page_says():
+    def held() -> float:
+        gc.collect()
+        tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values()) / 2**20
+
+    page = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
+    (told,) = re.findall(r"109 scales on 224 pixels keeps (\d+) MiB", page)
+    layer, image = SiConvPool2d(1, 2, num_scales=109, kernel_size=7, interp_mode="bicubic"), torch.rand(1, 1, 224, 224)
+    functional.clear_caches()
+    before = held()
+    layer(image).sum().backward()
+    layer.zero_grad()
+    assert held() - before == pytest.approx(float(told), abs=1)
+    functional.clear_caches()
+    assert held() - before == pytest.approx(0, abs=0.01)
