@@ -14,23 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmark import sweep
+from benchmark.delivery import Delivery
 from benchmark.events import Ended, Started
 from benchmark.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, NO_ROOM, UNFIT, Executor, Outcome
-from benchmark.ingestion import Busy, ingest
 from benchmark.records import RecordError, find_finished, write
 from benchmark.repair import repair
 from benchmark.spec import RunSpec
 from benchmark.states import RunState, read_states
 from benchmark.sweep import Grid, Plan
 from benchmark.sweep_board import Board
-from benchmark.tracking import Store, TrackingError
+from benchmark.tracking import Store
 from benchmark.workplace import Workplace
 from siconvnet.errors import SiconvnetError
 
 #: How often a run is begun anew whose worker died under it before it came any further than the time before.
 RESTARTS = 2
-#: Seconds until a store that did not answer is asked again.
-_PAUSE = 30.0
 #: Seconds within which the record of a run that is said to be finished is to be seen here.
 _LATE = 10.0
 
@@ -52,7 +50,6 @@ class Driver:
     """One pass over a sweep.
 
     Args:
-        uri: of the store, as `Store` takes it.
         retry_failed: run again what failed in an earlier pass.
     """
 
@@ -74,12 +71,12 @@ class Driver:
     _states: list[RunState] = field(default_factory=list)
     _known: Plan | None = None
     _changed: bool = False
-    _broken: set[str] = field(default_factory=set)
     _waits: bool = False
     _unfit: Counter[str] = field(default_factory=Counter)
     _begun: float = 0.0
-    _silent_until: float = 0.0
-    _silence: str = ""
+
+    def __post_init__(self) -> None:
+        self._delivery = Delivery(self.store, self.place, self.board.say)
 
     def run(self) -> Plan:
         """Go on until every run of the grids is finished or failed.
@@ -90,7 +87,7 @@ class Driver:
         """
         self._begun = time.time()
         try:
-            self._deliver(patient=False)
+            self._delivery.deliver()
             for run in repair(self.store, read_states(self.store.uri)):
                 self.board.say(f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
             self._states = read_states(self.store.uri)
@@ -99,7 +96,7 @@ class Driver:
             self.board.start(plan, self._wanted(plan), self._states, self.executor.slots)
             while self._refill() or self._running:
                 self._step()
-            self._deliver(patient=True)
+            self._delivery.deliver(patient=True)
             return self._verdict()
         finally:
             self.executor.close()
@@ -146,10 +143,10 @@ class Driver:
             self._wait_for_others()
         if not self._running or any(outcome.kind != BUSY for outcome in outcomes):
             for spec in self._later:
-                (self._alone if spec.hash in self._solo else self._queue).append(spec)
+                self._put_back(spec)
             self._later.clear()
-        if outcomes or self._silence:
-            self._deliver(patient=False)
+        if outcomes or self._delivery.silence:
+            self._delivery.deliver()
         self.board.tick()
 
     def _next(self) -> RunSpec | None:
@@ -158,6 +155,9 @@ class Driver:
         if self._queue:
             return self._queue.popleft()
         return self._alone.popleft() if self._alone and not self._running else None
+
+    def _put_back(self, spec: RunSpec) -> None:
+        (self._alone if spec.hash in self._solo else self._queue).append(spec)
 
     def _wait_for_others(self) -> None:
         if not self._waits:
@@ -172,13 +172,7 @@ class Driver:
 
     def _there(self, spec: RunSpec) -> bool:
         """Whether another driver has finished it, or has seen it fail since this one began by the clocks of both."""
-        if self._silence:
-            return False
-        try:
-            run = self.store.find_ended(spec, self._begun)
-        except TrackingError as error:
-            self._fall_silent(error)
-            return False
+        run = self._delivery.ask(lambda: self.store.find_ended(spec, self._begun))
         if run is None:
             return False
         failed = run.info.status == "FAILED"
@@ -227,12 +221,8 @@ class Driver:
         believed then, and asked for at the end.
         """
         end = time.monotonic() + _LATE
-        while not self._silence and not find_finished(self.place.records, spec.hash):
-            try:
-                if self.store.find_finished(spec):
-                    return True
-            except TrackingError as error:
-                self._fall_silent(error)
+        while not find_finished(self.place.records, spec.hash):
+            if self._delivery.ask(lambda: self.store.find_finished(spec)) or self._delivery.silence:
                 return True
             if time.monotonic() > end:
                 return False
@@ -251,7 +241,7 @@ class Driver:
                 f"{outcome.host} can do no runs: {outcome.reason}. Mend it, or leave it out; the same command goes on "
                 "where this one stopped."
             )
-        (self._alone if outcome.spec.hash in self._solo else self._queue).append(outcome.spec)
+        self._put_back(outcome.spec)
         self.board.again(outcome, "elsewhere, if there is another machine")
 
     def _again(self, outcome: Outcome) -> bool:
@@ -304,51 +294,17 @@ class Driver:
         self._changed = True
         self.board.ended(outcome)
 
-    def _deliver(self, *, patient: bool) -> None:
-        """Bring all records that wait to the store.
-
-        Args:
-            patient: ask a store that does not answer three times before giving up on it.
-        """
-        if self._silence and not patient and time.monotonic() < self._silent_until:
-            return
-        for attempt in range(3 if patient else 1):
-            if attempt:
-                time.sleep(2.0**attempt)
-            try:
-                for outcome in ingest(self.place.records, self.store, once=True, wait=600 if patient else 1):
-                    if outcome.error and outcome.error not in self._broken:
-                        self._broken.add(outcome.error)
-                        self.board.say(f"broken record: {outcome.error}")
-            except Busy as error:
-                # Whoever it is logs ours as well; at the end it must be certain.
-                self._silence = str(error) if patient else self._silence
-                return
-            except TrackingError as error:
-                self._fall_silent(error)
-            else:
-                if self._silence:
-                    self.board.say("the store answers again")
-                self._silence = ""
-                return
-
-    def _fall_silent(self, error: TrackingError) -> None:
-        """The store does not answer: say so once, and leave it alone for a while."""
-        if not self._silence:
-            self.board.say(f"{error} Finished runs wait in {self.place.records}.")
-        self._silence, self._silent_until = str(error), time.monotonic() + _PAUSE
-
     def _verdict(self) -> Plan:
-        if not self._silence:
+        silence = self._delivery.silence
+        if not silence:
             # What the store holds is what counts, and not what was heard of.
             self._states = read_states(self.store.uri)
         plan = self._plan()
         self.board.finish(plan, list(self._failures.values()))
-        if self._silence:
+        if silence:
             waiting = len(self.place.waiting())
             raise SweepError(
-                f"{self._silence} {waiting} runs wait; the same command, or benchmark ingest {self.place.records}, "
-                "logs them."
+                f"{silence} {waiting} runs wait; the same command, or benchmark ingest {self.place.records}, logs them."
             )
         if missing := len(plan.of(sweep.MISSING)):
             raise SweepError(f"{missing} of {plan.total} runs are not in the store; the same command runs them.")
