@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -356,123 +353,3 @@ def test_rate_is_chosen_on_the_way(bench: Bench) -> None:
     }
     best = "0.01" if medians["0.01"] > medians["0.001"] else "0.001"
     assert {run.lr for run in bench.runs() if int(run.seed) > 2} == {best}
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (["--executor", "proceses"], "Did you mean 'processes'"),
-        (["--executor", "inline", "--workers", "2"], "--workers has no meaning"),
-        (["--slurm-partition", "x"], "needs --executor slurm"),
-        (["--device", "gpu"], "unknown device"),
-        (["--workers", "0"], "--workers"),
-        (["--tracking-uri", "ftp://x"], "not accepted"),
-        (["--seeds", "3-1"], "empty"),
-        (["--work-dir", "/dev/null/x"], "cannot write"),
-        (["--seeds", "1" * 5000], "no range of such, of at most 18 digits"),
-        (["--checkpoint-every", "nan"], "'nan' is no finite number"),
-        (["--executor", "ray", "--device", "cpu", "--ray-gpus", "0.5"], "--device cpu contradicts --ray-gpus 0.5"),
-        (["--executor", "ray", "--device", "cuda", "--ray-gpus", "0"], "--device cuda contradicts --ray-gpus 0"),
-        (["--executor", "slurm", "--device", "cpu", "--slurm-gpus", "1"], "--device cpu contradicts --slurm-gpus 1"),
-    ],
-)
-def test_wrong_usage_is_one_line_before_anything_starts(
-    bench: Bench, line: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from benchmark.cli import main
-
-    code = main([*bench.line(), *line])
-    out, err = capsys.readouterr()
-    assert code in (1, 2)
-    assert (out, err.count("\n")) == ("", 1)
-    assert message in err
-    assert not bench.place.root.exists()
-
-
-@pytest.mark.parametrize(("device", "workers"), [("cuda:1", 1), ("cpu", 5)])
-def test_a_gpu_that_was_named_gets_one_worker(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, device: str, workers: int
-) -> None:
-    from benchmark.cli import main
-
-    asked = {}
-    monkeypatch.setattr("benchmark.environment.find_device", lambda name: name)
-    monkeypatch.setattr("benchmark.executors.base.cpu_count", lambda: 5)
-    monkeypatch.setattr("benchmark.executors.base._MEMORY", 1)
-    monkeypatch.setattr("benchmark.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0)
-    assert main([*bench.line(), "--device", device]) == 1
-    assert asked == {"workers": workers, "gpus": 0}
-
-
-def test_status_without_a_sweep_says_what_to_do(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmark.cli import main
-
-    assert main(["status", *bench.where()]) == 1
-    assert "no sweep is known" in capsys.readouterr().err
-
-
-class Server:
-    """A real MLflow server on a store, which can be stopped and started again."""
-
-    def __init__(self, bench: Bench):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.bench, self.uri = bench, f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.bench.database}"]
-        command += ["--artifacts-destination", str(self.bench.folder / "artifacts"), "--workers", "1"]
-        self.process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(self.port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-        )
-        self.bench.wait_for(self.healthy)
-
-    def healthy(self) -> bool:
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.mark.slow
-def test_server_that_goes_away_in_the_middle_costs_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    server = Server(bench)
-    try:
-        line = bench.line("--workers", "1", "--tracking-uri", server.uri, seeds="1-3", epochs="5")
-        driver = bench.start(line)
-        bench.wait_for(lambda: bench.seeds() == [1])
-        server.stop()
-        out, err = driver.communicate(timeout=300)
-        assert (driver.returncode, err.count("\n")) == (1, 1), err
-        # The first run waits as well if the server went away before it said that it had it.
-        assert re.search("[23] runs wait; the same command, or benchmark ingest", err)
-        assert "3 of 3 runs done, 0 failed" in out
-        assert len(bench.place.waiting()) in (2, 3)
-
-        # Without a store nothing is begun: what is done is not known.
-        code, _, err = bench.run(line)
-        assert (code, err.count("\n")) == (1, 1)
-        assert server.uri in err
-        server.start()
-        code, out, err = bench.run(line)
-        assert (code, err) == (0, "")
-        assert "3 runs: 3 done before" in out
-    finally:
-        server.stop()
-    assert bench.seeds() == [1, 2, 3]
-    assert bench.place.waiting() == bench.runs("RUNNING") == []
