@@ -11,7 +11,7 @@ from benchmark.spec import RunSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.evaluation import Predictions
+    from benchmark.predictions import Predictions
 
 #: The figures of an epoch that a store keeps, under the original's names.
 EPOCH_METRICS = ("train_loss", "train_acc", "train_time", "val_loss", "val_acc")
@@ -51,7 +51,7 @@ class Started:
         id: of this execution, unique; a record and an MLflow run of it both carry it.
         time: seconds since 1970.
         parameters: trainable numbers of the model.
-        environment: see `benchmark.environment.describe`.
+        environment: see `benchmark.system.environment.describe`.
     """
 
     id: str

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import scale_ranges
 from benchmark.protocol import SCENARIOS, Scenario
-from benchmark.studies import Study, scale_fields, study_of
+from benchmark.studies import Study, scale_fields, scale_ranges, study_of
 from benchmark.studies.stir import is_file as is_file
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
@@ -262,7 +261,7 @@ class RunSpec:
 
 def default_lr(model: str, dataset: str, evaluation: int | None = None) -> float:
     """The rate that the paper selected for this cell; that of the study's protocol where there is none."""
-    from benchmark import published
+    from benchmark.studies import published
 
     cell = None if evaluation is None else published.cell(model, dataset, evaluation)
     return cell.lr if cell else study_of(dataset).protocol.lr

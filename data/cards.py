@@ -104,7 +104,7 @@ def _origin(info: DatasetInfo | None, metadata: Mapping[str, str]) -> str:
 
 
 def _published(info: DatasetInfo | None) -> str:
-    from benchmark import published
+    from benchmark.studies import published
 
     if info is None or not any(published.cell("standard", info.name, scenario) for scenario in range(1, 5)):
         return "none"

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy.typing as npt
 
-from benchmark.files import write_npz
+from benchmark.system.files import write_npz
 from siconvnet import whole_files
 from siconvnet.errors import DatasetError
 

@@ -295,7 +295,7 @@ def download() -> Path:
     Raises:
         DatasetError: they could not be downloaded.
     """
-    from benchmark.vision import vision_module
+    from benchmark.system.vision import vision_module
 
     MNIST = vision_module("datasets").MNIST
 

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from benchmark.environment import cpu_count
+from benchmark.system.environment import cpu_count
 from siconvnet.errors import DatasetError
 
 Task = TypeVar("Task")

@@ -127,7 +127,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 @functools.lru_cache(maxsize=4)
 def open_vision(name: str, root: str, arguments: tuple[tuple[str, Any], ...]) -> Any:
     """The torchvision dataset, opened once a process."""
-    from benchmark.vision import vision_module
+    from benchmark.system.vision import vision_module
 
     return getattr(vision_module("datasets"), name)(root, **dict(arguments))
 

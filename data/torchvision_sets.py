@@ -61,7 +61,7 @@ def scan(name: str, root: Path, *, download: bool = False) -> dict[str, list[Can
 
 def _dataset_class(name: str) -> Any:
     try:
-        from benchmark.vision import vision_module
+        from benchmark.system.vision import vision_module
 
         module = vision_module("datasets")
     except ImportError as error:

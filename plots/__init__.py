@@ -52,14 +52,14 @@ class Tables:
 
     Attributes:
         source: how titles name it.
-        runs: columns of `benchmark.frames.RUN_COLUMNS`, one setting a cell.
-        scales: columns of `benchmark.frames.SCALE_COLUMNS`.
+        runs: columns of `benchmark.results.frames.RUN_COLUMNS`, one setting a cell.
+        scales: columns of `benchmark.results.frames.SCALE_COLUMNS`.
         equivariance: model, dataset, evaluation, seed, test_acc, error; one row a run.
         indices: of the runs to look into.
         speed: columns of `results/measured/speed-*.csv`.
-        comparison: columns of `benchmark.comparison.COLUMNS`.
-        learned: runs with learned scales, as `benchmark.scale_runs.read` gives them; empty: the published ones alone.
-        bases: as `benchmark.compared_bases.compared` gives them.
+        comparison: columns of `benchmark.results.comparison.COLUMNS`.
+        learned: runs with learned scales, from `benchmark.results.scale_runs.read`; empty: the published ones alone.
+        bases: as `benchmark.studies.compared_bases.compared` gives them.
     """
 
     source: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.comparison import AGREES, DIFFERS, TOO_FEW
 from benchmark.plots import style
+from benchmark.results.comparison import AGREES, DIFFERS, TOO_FEW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def forest(comparison: pd.DataFrame) -> Figure:
     """A row a cell: the difference, its 95 % interval, and in gray one published standard deviation to either side.
 
     Args:
-        comparison: the columns of `benchmark.comparison.COLUMNS`, or of `ERROR_COLUMNS`.
+        comparison: the columns of `benchmark.results.comparison.COLUMNS`, or of `ERROR_COLUMNS`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.frames import CELL
 from benchmark.plots import style
 from benchmark.plots.scale_looks import (
     PIXELS,
@@ -22,7 +21,8 @@ from benchmark.plots.scale_looks import (
     title,
 )
 from benchmark.protocol import BANDS, SCENARIOS
-from benchmark.scale_runs import scale_columns
+from benchmark.results.frames import CELL
+from benchmark.results.scale_runs import scale_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def courses(table: pd.DataFrame, source: str) -> Figure:
     """A row a setting: ISR (left) and internal scales (right) by epoch, a line a run; its dash is its seed's.
 
     Args:
-        table: runs of one study, as `benchmark.scale_runs.read` gives them.
+        table: runs of one study, as `benchmark.results.scale_runs.read` gives them.
         source: how the title names where they are from.
     """
     from matplotlib.figure import Figure
@@ -133,13 +133,13 @@ def extrapolation(table: pd.DataFrame, source: str) -> Figure:
     A small dot is a run, a large one their mean.
 
     Args:
-        table: runs of STIR, as `benchmark.scale_runs.read` gives them.
+        table: runs of STIR, as `benchmark.results.scale_runs.read` gives them.
         source: how the title names where they are from.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from benchmark.selection import learning_rates
+    from benchmark.results.selection import learning_rates
 
     ended = table[table["kept"].astype(bool)]
     told = ""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark import object_scales
 from benchmark.plots.style import Look, pale
 from benchmark.protocol import MNIST_SCALE
-from benchmark.scale_ranges import parse_range
+from benchmark.studies import object_scales
+from benchmark.studies.scale_ranges import parse_range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -40,7 +40,7 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     """The scales at the end, a panel a setting over the density of the data's sizes and a row a parameterisation.
 
     Args:
-        ours, theirs: as `benchmark.scale_runs.outcomes` and `published_outcomes` give them.
+        ours, theirs: as `benchmark.results.scale_runs.outcomes` and `published_outcomes` give them.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.plots import style
 from benchmark.plots.scale_looks import OURS, PANEL, PUBLISHED, data_range, log2_axis, panel_order, title
-from benchmark.tolerance import fit
+from benchmark.studies.tolerance import fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ def sweep(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     """Error against the fixed ISR, a panel a range of sizes, with the ISR that was learned and the tolerance model's.
 
     Args:
-        ours, theirs: as `benchmark.scale_runs.outcomes` and `published_outcomes` give them.
+        ours, theirs: as `benchmark.results.scale_runs.outcomes` and `published_outcomes` give them.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

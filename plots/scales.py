@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.plots import scale_courses, scale_outcomes, scale_sweep, style, tolerance
-from benchmark.scale_runs import outcomes, published_outcomes
+from benchmark.results.scale_runs import outcomes, published_outcomes
 
 if TYPE_CHECKING:
     from benchmark.plots import Drawn, Tables

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmark.plots import style
 from benchmark.plots.scale_looks import PIXELS, log2_axis, title
-from benchmark.scale_ranges import parse_range
-from benchmark.tolerance import fit, shares, softened, strengths
+from benchmark.studies.scale_ranges import parse_range
+from benchmark.studies.tolerance import fit, shares, softened, strengths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def draw(theirs: pd.DataFrame) -> Figure:
     """For each published range of sizes: the model's strengths over the data (above), and each scale's share (below).
 
     Args:
-        theirs: as `benchmark.scale_runs.published_outcomes` gives it; the scales that were learned are marked.
+        theirs: as `benchmark.results.scale_runs.published_outcomes` gives it; the scales that were learned are marked.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -33,10 +33,10 @@ def main(
     tracking_uri: str | None,
 ) -> None:
     """Write the original's evaluation files for finished runs, from MLflow unless --runs and --models say otherwise."""
-    from benchmark.frames import read_runs
-    from benchmark.originals import write_files
-    from benchmark.tracking import Store
-    from benchmark.weights import load_model
+    from benchmark.results.frames import read_runs
+    from benchmark.results.upstream_export import write_files
+    from benchmark.store import Store
+    from benchmark.store.weights import load_model
     from siconvnet.datasets import load_dataset
 
     if not (generalization or equivariance or index_correlation):

@@ -22,13 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.environment import cpu_name, git_state, versions
-from benchmark.files import write_text
 from benchmark.spec import RunSpec
-from benchmark.states import read_states
-from benchmark.suites import make_grid
-from benchmark.sweep import expand
-from benchmark.tracking import Store, experiment_name
+from benchmark.store import Store, experiment_name
+from benchmark.store.run_states import read_states
+from benchmark.sweeps.grid import expand
+from benchmark.sweeps.suites import make_grid
+from benchmark.system.environment import cpu_name, git_state, versions
+from benchmark.system.files import write_text
 
 BENCHMARK = (sys.executable, "-c", "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))")
 GRID = ("--models", "standard", "--datasets", "emoji", "--evaluations", "2", "--threads", "1")

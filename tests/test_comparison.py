@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark import comparison, published
-from benchmark.comparison import AGREES, DIFFERS, TOO_FEW, compare, unmet, welch
-from benchmark.frames import tidy_runs
+from benchmark.results import comparison
+from benchmark.results.comparison import AGREES, DIFFERS, TOO_FEW, compare, unmet, welch
+from benchmark.results.frames import tidy_runs
+from benchmark.studies import published
 
 
 def sample(mean: float, std: float, n: int, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.files import write_npz
+from benchmark.system.files import write_npz
 
 
 def test_arrays_come_back_and_nothing_else(tmp_path: Path) -> None:

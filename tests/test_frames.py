@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import published
-from benchmark.frames import (
+from benchmark.results.frames import (
     EXPORT_NAMES,
     RUN_COLUMNS,
     SCALE_COLUMNS,
@@ -17,6 +16,7 @@ from benchmark.frames import (
     scales_to_wide,
     to_export,
 )
+from benchmark.studies import published
 
 
 @pytest.fixture(scope="module")

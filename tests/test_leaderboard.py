@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark import published
-from benchmark.frames import tidy_runs
-from benchmark.leaderboard import (
+from benchmark.results.frames import tidy_runs
+from benchmark.results.leaderboard import (
     NO_RUN,
     leaderboard,
     legend,
@@ -19,7 +18,8 @@ from benchmark.leaderboard import (
     to_csv,
     to_markdown,
 )
-from benchmark.selection import learning_rates, of_setting, selected
+from benchmark.results.selection import learning_rates, of_setting, selected
+from benchmark.studies import published
 from siconvnet.errors import UnknownName
 
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from benchmark import published
-from benchmark.frames import CELL, RUN_COLUMNS, SCALE_COLUMNS
+from benchmark.results.frames import CELL, RUN_COLUMNS, SCALE_COLUMNS
+from benchmark.studies import published
 
 
 def test_a_cell_of_the_paper():
@@ -69,7 +69,7 @@ def test_scales_are_tidy():
 
 def test_a_cell_needs_no_pandas():
     code = (
-        "import sys; from benchmark import published; published.cell('xu', 'mnist', 2); "
+        "import sys; from benchmark.studies import published; published.cell('xu', 'mnist', 2); "
         "assert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

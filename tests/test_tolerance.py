@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.tolerance import Tolerance, fit, shares, softened, strengths
+from benchmark.studies.tolerance import Tolerance, fit, shares, softened, strengths
 from siconvnet.errors import InvalidArgument
 
 RANGES = [(1.0, 2.83), (1.0, 4.76), (1.0, 8.0)]

@@ -54,9 +54,9 @@ def compare(
     differs: the interval excludes zero. agrees: it holds zero and lies within one published standard deviation.
     too few runs: it holds zero, but is too wide to say that; with about how many runs it would not be.
     """
-    from benchmark.files import write_text
     from benchmark.plots.style import FORMATS as FIGURE_FORMATS
     from benchmark.studies import STIR
+    from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
@@ -89,7 +89,8 @@ def _stir(
     datasets: tuple[str, ...],
     evaluations: tuple[str, ...],
 ) -> tuple[pd.DataFrame, list[str]]:
-    from benchmark import comparison, published, sources
+    from benchmark.results import comparison, sources
+    from benchmark.studies import published
 
     ours = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
     theirs = published.runs()
@@ -99,7 +100,7 @@ def _stir(
 def _errors(
     study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], evaluations: tuple[str, ...]
 ) -> tuple[pd.DataFrame, list[str]]:
-    from benchmark import comparison
+    from benchmark.results import comparison
 
     ours = options.study_runs(study, source, tracking_uri, models, evaluations)
     return comparison.compare_errors(study, ours), comparison.unmet_errors(study, ours)
@@ -110,9 +111,9 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _text(table: pd.DataFrame, *, markdown: bool) -> str:
-    from benchmark.comparison import VERDICTS
-    from benchmark.leaderboard import spread
     from benchmark.protocol import find_scenario
+    from benchmark.results.comparison import VERDICTS
+    from benchmark.results.leaderboard import spread
 
     errors = "source" in table
     rows = [list(ERROR_HEADS if errors else HEADS)]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from benchmark.store import Store
     from benchmark.studies import Study
-    from benchmark.tracking import Store
 
 
 @click.command(short_help="Measure finished runs: accuracy by object size, equivariance, winning scales.")
@@ -49,11 +49,11 @@ def evaluate(
 
     What is found is logged into the run itself; `benchmark plot` and `benchmark leaderboard` show it.
     """
-    from benchmark import sources
-    from benchmark.environment import find_device
-    from benchmark.measures import PARTS
+    from benchmark.results import sources
+    from benchmark.results.metrics import PARTS
+    from benchmark.store import Store
     from benchmark.studies import STIR
-    from benchmark.tracking import Store
+    from benchmark.system.environment import find_device
     from siconvnet.errors import UnknownName
 
     for part in parts:
@@ -76,9 +76,9 @@ def evaluate(
 
 def _by_size(store: Store, study: Study, runs: pd.DataFrame, wanted: tuple[str, ...], *, force: bool) -> None:
     """Runs of a study whose images lie in no scenario: from their stored predictions alone."""
-    from benchmark.measures import by_size
-    from benchmark.stored_evaluations import done_parts, keep, read_predictions
-    from benchmark.study_runs import spec_of
+    from benchmark.results.metrics import by_size
+    from benchmark.results.runs import spec_of
+    from benchmark.store.evaluations import done_parts, keep, read_predictions
     from siconvnet.errors import InvalidArgument
 
     if "generalization" not in wanted:
@@ -126,9 +126,9 @@ def _stir(
 ) -> None:
     import time
 
-    from benchmark.measures import evaluate as measure
-    from benchmark.stored_evaluations import done_parts, keep, read_predictions
-    from benchmark.weights import load_model
+    from benchmark.results.metrics import evaluate as measure
+    from benchmark.store.evaluations import done_parts, keep, read_predictions
+    from benchmark.store.weights import load_model
     from siconvnet.datasets import load_dataset
 
     loaded, failed = {}, 0

@@ -42,8 +42,8 @@ def export(
     The second has the columns model, data, eval and s17 to s64 with fractions of 1. Of another study than STIR
     (--dataset mnist-scale) it has the error in percent at each object size.
     """
-    from benchmark.files import write_text
     from benchmark.studies import STIR
+    from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 
     for what, name, known in (("format", kind, FORMATS), ("table", table, KINDS)):
@@ -66,7 +66,7 @@ def _stir(
     models: tuple[str, ...],
     table: str,
 ) -> pd.DataFrame:
-    from benchmark import frames, sources
+    from benchmark.results import frames, sources
     from siconvnet.errors import InvalidArgument
 
     runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
@@ -74,8 +74,8 @@ def _stir(
         return frames.to_export(runs)
     if source != sources.MLFLOW:
         raise InvalidArgument("--table generalization needs single runs: only --source mlflow has their scales.")
-    from benchmark.stored_evaluations import accuracy_by_scale
-    from benchmark.tracking import Store
+    from benchmark.store import Store
+    from benchmark.store.evaluations import accuracy_by_scale
 
     return frames.scales_to_wide(accuracy_by_scale(Store(tracking_uri, create=False), runs))
 
@@ -88,8 +88,8 @@ def _other(
     models: tuple[str, ...],
     table: str,
 ) -> pd.DataFrame:
-    from benchmark import sources
-    from benchmark.study_runs import to_export
+    from benchmark.results import sources
+    from benchmark.results.runs import to_export
     from siconvnet.errors import InvalidArgument
 
     if source == sources.PUBLISHED:
@@ -102,8 +102,8 @@ def _other(
         return to_export(study, runs)
     if source != sources.MLFLOW:
         raise InvalidArgument("--table generalization needs single runs: only --source mlflow has their sizes.")
-    from benchmark.stored_evaluations import errors_by_size
-    from benchmark.tracking import Store
+    from benchmark.store import Store
+    from benchmark.store.evaluations import errors_by_size
 
     found = errors_by_size(Store(tracking_uri, create=False), study, runs)
     if found.empty:

@@ -18,9 +18,9 @@ def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> N
 
     DIR is what `benchmark run --records DIR` wrote into. Safe to repeat, to interrupt and to run twice at a time.
     """
-    from benchmark.ingestion import ingest as ingest_records
-    from benchmark.records import find
-    from benchmark.tracking import Store, shown
+    from benchmark.store import Store, shown
+    from benchmark.store.ingestion import ingest as ingest_records
+    from benchmark.training.records import find
     from siconvnet.errors import SiconvnetError
 
     for folder in folders:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from benchmark.leaderboard import Cell
+    from benchmark.results.leaderboard import Cell
     from benchmark.studies import Study
 
 FORMATS = ("table", "csv", "markdown")
@@ -58,8 +58,8 @@ def leaderboard(
     Of several learning rates the one with the best validation over seeds 1 to 5 counts. The same runs give the
     same bytes. Of another study than STIR the table is of test errors over realizations, beside the published ones.
     """
-    from benchmark.files import write_text
     from benchmark.studies import STIR
+    from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
@@ -78,8 +78,8 @@ def leaderboard(
 def _errors(
     study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], metric: str, kind: str
 ) -> str:
-    from benchmark import errorboard as board
-    from benchmark.leaderboard import to_csv
+    from benchmark.results import errorboard as board
+    from benchmark.results.leaderboard import to_csv
 
     board.find_metric(metric)
     runs = options.study_runs(study, source, tracking_uri, models)
@@ -102,12 +102,13 @@ def _stir(
     interpolation: str | None,
     kind: str,
 ) -> str:
-    from benchmark import leaderboard as board
-    from benchmark import published, sources
-    from benchmark.failures import count_failed
     from benchmark.protocol import PAPER
-    from benchmark.selection import selected
-    from benchmark.tracking import Store
+    from benchmark.results import leaderboard as board
+    from benchmark.results import sources
+    from benchmark.results.failures import count_failed
+    from benchmark.results.selection import selected
+    from benchmark.store import Store
+    from benchmark.studies import published
     from siconvnet.models import check_model_arguments
 
     board.find_metric(metric)
@@ -136,7 +137,7 @@ def _stir(
 
 def _grid(runs: pd.DataFrame, models: tuple[str, ...], source: str) -> list[Cell]:
     """Every method, or every published one, in every dataset and scenario that has any run at all."""
-    from benchmark import sources
+    from benchmark.results import sources
     from siconvnet import list_models
 
     places = runs[["dataset", "evaluation"]].drop_duplicates().itertuples(index=False)
@@ -153,11 +154,11 @@ def _reasons(
     source: str, tracking_uri: str | None, grid: list[Cell], kernel_size: int, interpolation: str
 ) -> dict[Cell, str]:
     """Why a cell of the grid has no finished run, where that is known: it failed, or a sweep leaves it out."""
-    from benchmark import sources
-    from benchmark.failures import failures
+    from benchmark.results import sources
+    from benchmark.results.failures import failures
+    from benchmark.store import Store
     from benchmark.studies import STIR
     from benchmark.studies.scale_fields import of_variant
-    from benchmark.tracking import Store
     from siconvnet.errors import SiconvnetError
 
     if source == sources.PUBLISHED:
@@ -176,7 +177,7 @@ def _reasons(
 
 def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:
     """Columns set with spaces, for a terminal or a pipe."""
-    from benchmark.leaderboard import WORDS
+    from benchmark.results.leaderboard import WORDS
 
     parts = ["\n".join([title.removeprefix("### "), *columns(rows, WORDS)]) for title, rows in sections]
     return "\n\n".join([*parts, legend]) + "\n"

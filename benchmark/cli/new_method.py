@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 #: What the names of the template are replaced by the new ones in; it is itself a module that works.
-_TEMPLATE, _MODULE, _CLASS = "template.py", "my_net", "MyNet"
+_TEMPLATE, _MODULE, _CLASS = "method_template.py", "my_net", "MyNet"
 #: Class names that the template needs for itself.
 _TAKEN = ("Tensor",)
 
@@ -24,7 +24,7 @@ def new_method(name: str, force: bool) -> None:
     """
     from importlib import resources
 
-    from benchmark.files import write_text
+    from benchmark.system.files import write_text
     from siconvnet.errors import InvalidArgument
 
     check_name(name)
@@ -32,7 +32,7 @@ def new_method(name: str, force: bool) -> None:
     check_not_installed(name, path)
     if path.exists() and not force:
         raise InvalidArgument(f"{str(path)!r} exists; --force overwrites it.")
-    text = resources.files("benchmark").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    text = resources.files("benchmark.cli").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     write_text(path, text.replace(_CLASS, class_name(name)).replace(_MODULE, name))
     target = f"{name}:{class_name(name)}"
     click.echo(f"wrote {path}")

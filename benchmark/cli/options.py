@@ -139,7 +139,7 @@ def study_runs(
         UnknownName: a model of no such name.
         NoRuns: there is none.
     """
-    from benchmark import sources
+    from benchmark.results import sources
     from siconvnet.errors import UnknownName
 
     refuse_foreign(study, {"evaluation": evaluations})

@@ -37,9 +37,9 @@ def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: st
     """
     import dataclasses
 
-    from benchmark import sources
     from benchmark.plots import FIGURES
     from benchmark.plots.style import FORMATS, NothingToDraw
+    from benchmark.results import sources
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
@@ -75,8 +75,8 @@ def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: st
 def _draw(name: str, tables: Tables, out: Path, kind: str) -> list[Path]:
     """Draw and write the figures of one name; their paths."""
     from benchmark import plots
-    from benchmark.files import write_text
     from benchmark.plots.style import save
+    from benchmark.system.files import write_text
 
     paths = []
     for stem, drawn in plots.draw(name, tables).items():

@@ -17,11 +17,11 @@ from benchmark.protocol import MNIST_SCALE, PAPER, STL10
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmark.checkpoints import Checkpoint
     from benchmark.events import Observer, Result
-    from benchmark.holding import Held
     from benchmark.spec import RunSpec
-    from benchmark.tracking import Store
+    from benchmark.store import Store
+    from benchmark.training.checkpoints import Checkpoint
+    from benchmark.training.claims import Held
 
 
 @click.command()
@@ -120,10 +120,10 @@ def run(
 
     from rich.console import Console
 
-    from benchmark.environment import find_device
     from benchmark.protocol import find_scenario
     from benchmark.spec import RunSpec, default_lr
-    from benchmark.workplace import Workplace, default_folder
+    from benchmark.system.environment import find_device
+    from benchmark.training.work_folder import Workplace, default_folder
 
     if records and tracking_uri:
         raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
@@ -148,7 +148,7 @@ def run(
     spec.check_effective()
     find_device(device)
     # Not before the spec is known to be right: it loads PyTorch.
-    from benchmark.holding import hold
+    from benchmark.training.claims import hold
 
     console = Console(highlight=False)
     train = functools.partial(_execute, spec, console, device=device, quiet=quiet)
@@ -157,7 +157,7 @@ def run(
         # Whoever shares the folder of records shares its claims.
         _to_records(held(Workplace(work_dir or records / ".work")), console, records, train, force=force)
         return
-    from benchmark.tracking import Store
+    from benchmark.store import Store
 
     with console.status("opening the MLflow store"):
         store = Store(tracking_uri)
@@ -167,7 +167,7 @@ def run(
 def _to_records(
     held: AbstractContextManager[Held], console: Console, root: Path, train: Callable[..., Result], *, force: bool
 ) -> None:
-    from benchmark.records import RecordWriter, find_finished
+    from benchmark.training.records import RecordWriter, find_finished
 
     with held as mine:
         spec = mine.spec
@@ -183,9 +183,9 @@ def _to_records(
 def _to_mlflow(
     held: AbstractContextManager[Held], console: Console, store: Store, train: Callable[..., Result], *, force: bool
 ) -> None:
-    from benchmark.repair import repair
-    from benchmark.states import read_states
-    from benchmark.tracking import LiveRun, TrackingError, shown
+    from benchmark.store import LiveRun, TrackingError, shown
+    from benchmark.store.orphans import repair
+    from benchmark.store.run_states import read_states
 
     where = f"in {shown(store.uri)}"
     with held as mine:
@@ -226,8 +226,8 @@ def _execute(
     """
     import signal
 
-    from benchmark.execution import execute
-    from benchmark.progress import follow
+    from benchmark.training.execution import execute
+    from benchmark.training.progress import follow
 
     # A batch system ends a job by SIGTERM; it is to end as cleanly as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -244,13 +244,13 @@ def _say(console: Console, line: str) -> None:
 def _keep(result: Result) -> Path:
     import platformdirs
 
-    from benchmark.records import write
+    from benchmark.training.records import write
 
     return write(result, Path(platformdirs.user_data_dir("siconvnet", appauthor=False)) / "records")
 
 
 def _show(console: Console, spec: RunSpec, metrics: Mapping[str, float], line: str) -> None:
-    from benchmark.summary import render
+    from benchmark.training.summary import render
 
     if not console.is_terminal:
         console.width = 120  # a file has no width; the guess of 80 would cut the table

@@ -61,9 +61,9 @@ def speed(
     on, the rows so far are in a file that ends in .csv.part; the table of an earlier measurement is replaced when all
     of it is there.
     """
-    from benchmark import environment
-    from benchmark.speed import STUDIES
     from benchmark.studies import find_study
+    from benchmark.system import environment
+    from benchmark.timing.steps import STUDIES
     from siconvnet.errors import InvalidArgument
 
     chosen, where = find_study(study), environment.find_device(device)
@@ -102,7 +102,7 @@ def _matching(study: Study, patterns: tuple[str, ...]) -> list[str]:
 def _steps(
     models: list[str], device: torch.device, batch_size: int, repeats: int, study: str
 ) -> Iterator[dict[str, Any]]:
-    from benchmark.speed import measure
+    from benchmark.timing.steps import measure
 
     for model in models:
         click.echo(f"measuring {model} ...", err=True)
@@ -112,7 +112,7 @@ def _steps(
 def _epochs(
     models: list[str], device: torch.device, batch_size: int, repeats: int, batches: int
 ) -> Iterator[dict[str, Any]]:
-    from benchmark.epoch_speed import IMAGES, measure
+    from benchmark.timing.epochs import IMAGES, measure
     from siconvnet.errors import InvalidArgument
 
     if batch_size == 1 or batches * batch_size > IMAGES:
@@ -126,7 +126,7 @@ def _keep(rows: Iterator[dict[str, Any]], out: Path, stem: str) -> tuple[pd.Data
     """All rows as a table, and the file that they were written to as they came."""
     import pandas as pd
 
-    from benchmark.files import write_text
+    from benchmark.system.files import write_text
 
     known: list[dict[str, Any]] = []
     for row in rows:
@@ -151,7 +151,7 @@ def _spread(row: pd.Series, way: str) -> float:
 
 
 def _show_epochs(table: pd.DataFrame) -> None:
-    from benchmark.epoch_speed import IMAGES, WAYS, parts, said
+    from benchmark.timing.epochs import IMAGES, WAYS, parts, said
 
     times = ("plain s", "fast s", "ratio", "plain ms a batch", "fast ms a batch", "forward", "backward")
     grid = _grid(f"An epoch of MNIST-Scale, {IMAGES:,} images", ("model",), times)

@@ -11,9 +11,9 @@ from benchmark.cli.options import tracking_uri, work_dir
 from benchmark.cli.sweep import by_model, counts, grid_options
 
 if TYPE_CHECKING:
-    from benchmark.states import RunState
-    from benchmark.sweep import Grid, Plan
-    from benchmark.workplace import Workplace
+    from benchmark.store.run_states import RunState
+    from benchmark.sweeps.grid import Grid, Plan
+    from benchmark.training.work_folder import Workplace
 
 SHOWN = 20
 
@@ -29,10 +29,10 @@ def status(grid: dict[str, Any], tracking_uri: str | None, work_dir: Path | None
 
     Without a suite or a grid it is about the last sweep on this store.
     """
-    from benchmark import sweep
-    from benchmark.states import read_states
-    from benchmark.tracking import resolve_uri
-    from benchmark.workplace import Workplace, default_folder
+    from benchmark.store import resolve_uri
+    from benchmark.store.run_states import read_states
+    from benchmark.sweeps.grid import plan as plan_of
+    from benchmark.training.work_folder import Workplace, default_folder
 
     uri = resolve_uri(tracking_uri)
     place = Workplace(work_dir or default_folder(uri))
@@ -40,7 +40,7 @@ def status(grid: dict[str, Any], tracking_uri: str | None, work_dir: Path | None
         _mend(uri, place)  # also where no sweep is known: a run that was killed by itself is mended as well
     title, grids, slots = _grids(grid, place)
     runs = read_states(uri)
-    plan = sweep.plan(grids, runs)
+    plan = plan_of(grids, runs)
     running = place.running()
     click.echo(f"{title}: {counts(plan)}; {len(running)} running now")
     _show_left(plan, runs, max(1, len(running) or slots))
@@ -58,8 +58,8 @@ def status(grid: dict[str, Any], tracking_uri: str | None, work_dir: Path | None
 
 
 def _grids(values: dict[str, Any], place: Workplace) -> tuple[str, tuple[Grid, ...], int]:
-    from benchmark.suites import choose_grids
-    from benchmark.sweep import Grid
+    from benchmark.sweeps.grid import Grid
+    from benchmark.sweeps.suites import choose_grids
     from siconvnet.errors import SiconvnetError
 
     plan = place.read_plan()
@@ -75,10 +75,10 @@ def _grids(values: dict[str, Any], place: Workplace) -> tuple[str, tuple[Grid, .
 
 
 def _mend(uri: str, place: Workplace) -> None:
-    from benchmark.ingestion import ingest
-    from benchmark.repair import repair
-    from benchmark.states import read_states
-    from benchmark.tracking import Store, shown
+    from benchmark.store import Store, shown
+    from benchmark.store.ingestion import ingest
+    from benchmark.store.orphans import repair
+    from benchmark.store.run_states import read_states
 
     store = Store(uri, create=False)
     place.prepare(shown(store.uri))
@@ -92,8 +92,8 @@ def _mend(uri: str, place: Workplace) -> None:
 
 
 def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
-    from benchmark.progress import duration
-    from benchmark.sweep_board import count, estimate
+    from benchmark.sweeps.board import count, estimate
+    from benchmark.training.progress import duration
 
     missing = count(plan)
     if not missing.total():
@@ -107,14 +107,14 @@ def _show_left(plan: Plan, runs: list[RunState], slots: int) -> None:
 
 
 def _show_failed(plan: Plan, runs: list[RunState], *, verbose: bool) -> None:
-    from benchmark import sweep
-    from benchmark.sweep_board import machine
+    from benchmark.sweeps.board import machine
+    from benchmark.sweeps.grid import FAILED
 
     latest: dict[str, RunState] = {}
     for run in runs:
         if run.status == "FAILED":
             latest.setdefault(run.spec_hash, run)
-    failed = plan.of(sweep.FAILED)
+    failed = plan.of(FAILED)
     for spec in failed if verbose else failed[:SHOWN]:
         run = latest[spec.hash]
         click.echo(f"failed: {_label(spec)} on {machine(run.host)}: {run.reason}")
@@ -125,12 +125,12 @@ def _show_failed(plan: Plan, runs: list[RunState], *, verbose: bool) -> None:
 
 
 def _orphans(runs: list[RunState]) -> int:
-    from benchmark.repair import orphans
+    from benchmark.store.orphans import orphans
 
     return len(orphans(runs))
 
 
 def _label(spec: Any) -> str:
-    from benchmark.sweep_board import label
+    from benchmark.sweeps.board import label
 
     return label(spec)

@@ -17,8 +17,8 @@ from benchmark.cli.options import FiniteRange, checkpoint_every, tracking_uri, w
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmark.sweep import Grid, Plan
-    from benchmark.workplace import Workplace
+    from benchmark.sweeps.grid import Grid, Plan
+    from benchmark.training.work_folder import Workplace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ _SHORT = {"models": "-m", "datasets": "-d", "evaluations": "-e"}
 
 def grid_options(function: F) -> F:
     """The options that state a grid, one for each axis of any study; they arrive as one dictionary `grid`."""
-    from benchmark.suites import LENGTHS, SELECT, axis_names, list_suites
+    from benchmark.sweeps.suites import LENGTHS, SELECT, axis_names, list_suites
 
     keys = ("suite", *axis_names(), SELECT, *LENGTHS)
 
@@ -126,9 +126,9 @@ def sweep(
     """
     from rich.console import Console
 
-    from benchmark.suites import choose_grids
-    from benchmark.tracking import resolve_uri
-    from benchmark.workplace import Workplace, default_folder
+    from benchmark.store import resolve_uri
+    from benchmark.sweeps.suites import choose_grids
+    from benchmark.training.work_folder import Workplace, default_folder
 
     title, grids = choose_grids(grid)
     slurm = {
@@ -146,8 +146,8 @@ def sweep(
     if dry_run:
         _show(console, title, grids, uri)
         return
-    from benchmark.environment import find_device
-    from benchmark.executors.base import Settings
+    from benchmark.sweeps.executors.base import Settings
+    from benchmark.system.environment import find_device
 
     gpus = _gpus(device) if executor == "processes" else 0
     if executor in ("processes", "inline") and device not in ("auto", "cpu"):
@@ -173,11 +173,11 @@ def _go(
     import dataclasses
     import signal
 
-    from benchmark.driver import Driver
-    from benchmark.executors import make_executor
-    from benchmark.sweep import data_of
-    from benchmark.sweep_board import board
-    from benchmark.tracking import Store, shown
+    from benchmark.store import Store, shown
+    from benchmark.sweeps.board import board
+    from benchmark.sweeps.driver import Driver
+    from benchmark.sweeps.executors import make_executor
+    from benchmark.sweeps.grid import data_of
 
     # Workers must not all build the same file, and a file that cannot be had is to be heard of now.
     for spec in data_of(grids):
@@ -198,7 +198,7 @@ def _executor_options(
     executor: str, workers: int | None, device: str, own: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """What was said for the executor, checked against what it takes; `own` are the options of one executor alone."""
-    from benchmark.executors import EXECUTORS
+    from benchmark.sweeps.executors import EXECUTORS
     from siconvnet.errors import UnknownName
 
     if executor not in EXECUTORS:
@@ -234,7 +234,7 @@ def _gpu_files() -> list[str]:
 
 
 def _workers(gpus: int, device: str) -> int:
-    from benchmark.executors.base import default_workers
+    from benchmark.sweeps.executors.base import default_workers
 
     # Whoever names one GPU has one; a process for each processor would crowd it.
     return default_workers(1 if device.startswith("cuda:") else gpus)
@@ -242,8 +242,8 @@ def _workers(gpus: int, device: str) -> int:
 
 def _show(console: Console, title: str, grids: tuple[Grid, ...], uri: str) -> None:
     """What a sweep would do."""
-    from benchmark import sweep as sweeping
-    from benchmark.states import read_states
+    from benchmark.store.run_states import read_states
+    from benchmark.sweeps import grid as sweeping
 
     plan = sweeping.plan(grids, read_states(uri))
     console.print(f"{title}: {counts(plan)}", soft_wrap=True, markup=False)
@@ -255,7 +255,7 @@ def _show(console: Console, title: str, grids: tuple[Grid, ...], uri: str) -> No
 
 def counts(plan: Plan) -> str:
     """`20 runs: 12 done, 1 failed, 7 to do`."""
-    from benchmark import sweep as sweeping
+    from benchmark.sweeps import grid as sweeping
 
     done, failed, missing = (len(plan.of(s)) for s in (sweeping.FINISHED, sweeping.FAILED, sweeping.MISSING))
     later = f", {plan.waits} once their rate is chosen" if plan.waiting else ""
@@ -264,7 +264,7 @@ def counts(plan: Plan) -> str:
 
 def by_model(plan: Plan) -> list[str]:
     """What is left, one line a (model, dataset)."""
-    from benchmark.sweep_board import count
+    from benchmark.sweeps.board import count
 
     missing: Counter[tuple[str, str]] = Counter()
     for (model, dataset, _), runs in count(plan).items():

@@ -15,7 +15,7 @@ _FIRST_PORT = 5000
 @click.option("--port", type=click.IntRange(1, 65535), help=f"[default: the first free one from {_FIRST_PORT}]")
 def ui(tracking_uri: str | None, port: int | None) -> None:
     """Open the MLflow pages on your runs, for this machine only, until Ctrl-C."""
-    from benchmark.tracking import Store, serve, shown
+    from benchmark.store import Store, serve, shown
 
     store = Store(tracking_uri, create=False)
     if store.uri.startswith("http"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark import ranges
+from benchmark.studies import ranges
 
 Values = tuple[Any, ...]
 #: A seed that is left open: the study chooses it for each run.

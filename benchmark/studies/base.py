@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchmark.evaluation import Predictions
-    from benchmark.published import PublishedError
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
-    from benchmark.training import Batches
+    from benchmark.studies.published import PublishedError
+    from benchmark.training.loop import Batches
 
 
 class Task:
@@ -246,7 +246,7 @@ class Study:
 
     def published(self, spec: RunSpec) -> tuple[PublishedError, ...]:
         """The errors that were published for the run's entry."""
-        from benchmark import published
+        from benchmark.studies import published
 
         return tuple(
             error
@@ -256,8 +256,8 @@ class Study:
 
     def published_specs(self) -> list[RunSpec]:
         """A run of each entry that errors were published for."""
-        from benchmark import published
         from benchmark.spec import RunSpec
+        from benchmark.studies import published
 
         errors = published.all_errors(self.name)
         stated: list[dict[str, Any]] = [{"model": error.model, **dict(error.settings)} for error in errors]

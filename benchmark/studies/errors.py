@@ -11,7 +11,7 @@ from siconvnet.errors import InvalidArgument
 if TYPE_CHECKING:
     from torch import nn
 
-    from benchmark.evaluation import Predictions
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
 
 

@@ -12,13 +12,12 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmark import object_scales
 from benchmark.protocol import MNIST_RANGE
-from benchmark.scale_ranges import canonical, parse_range
-from benchmark.studies import axes, scale_fields
+from benchmark.studies import axes, object_scales, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
+from benchmark.studies.scale_ranges import canonical, parse_range
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmark.data.mnist_range import Digits
-    from benchmark.evaluation import Predictions
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
 
 MODELS = ("scale_probe",)
@@ -190,7 +189,7 @@ class MnistRangeTask(Task):
         return ScaleProbe(self.spec.canvas, NUM_CLASSES, **scale_fields.resolved(self.spec))
 
     def predict(self, model: nn.Module) -> Predictions:
-        from benchmark.evaluation import predict
+        from benchmark.predictions import predict
 
         sides = (INK * self.test.scales.cpu().numpy()).round().astype("int64")
         return predict(model, self.test, sides, self.spec.batch_size)

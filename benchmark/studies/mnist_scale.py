@@ -10,9 +10,8 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmark import ranges
 from benchmark.protocol import MNIST_SCALE, Protocol
-from benchmark.studies import axes, scale_fields
+from benchmark.studies import axes, ranges, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.evaluation import Predictions
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
     from siconvnet.datasets.mnist_scale import MnistScaleSplit
 
@@ -123,7 +122,7 @@ class MnistScale(ErrorStudy):
         return MnistScaleTask(spec, device)
 
     def unpublished(self, spec: RunSpec) -> str:
-        from benchmark import published
+        from benchmark.studies import published
 
         suited = f"{spec.model}p" if spec.augment else spec.model.removesuffix("p")
         if published.errors(self.name, suited, bool(spec.augment)):
@@ -149,7 +148,7 @@ class MnistScaleTask(Task):
         return create_mnist_scale_model(self.spec.model, **scale_fields.resolved(self.spec))
 
     def predict(self, model: nn.Module) -> Predictions:
-        from benchmark.evaluation import predict
+        from benchmark.predictions import predict
         from siconvnet.datasets.mnist_scale import IMAGE_SIZE
 
         sides = (IMAGE_SIZE * self.test.scales).round().astype("int64")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from benchmark import ranges
+from benchmark.studies import ranges
 from benchmark.studies.axes import Axis, Values
 from siconvnet.errors import InvalidArgument
 from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS, ceiling, check_largest, check_start, find_freedom

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import ranges
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
-from benchmark.studies import axes, scale_fields
+from benchmark.studies import axes, ranges, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, Row, Study, Task, count_parameters
 from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError, UnknownName
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchmark.evaluation import Predictions
-    from benchmark.published import PublishedCell
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
-    from benchmark.training import Samples
+    from benchmark.studies.published import PublishedCell
+    from benchmark.training.loop import Samples
     from siconvnet.datasets import StirDataset
     from siconvnet.datasets.stir import StirSubset
 
@@ -174,13 +173,13 @@ class Stir(Study):
         return StirTask(spec, device)
 
     def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
-        from benchmark.evaluation import summarise
+        from benchmark.predictions import summarise
 
         return summarise(predictions, spec.scenario)
 
     def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
-        from benchmark import published
-        from benchmark.evaluation import band_metric
+        from benchmark.predictions import band_metric
+        from benchmark.studies import published
 
         cell = published.cell(spec.model, spec.dataset, spec.evaluation)
         reason = incomparable(spec, cell)
@@ -263,7 +262,7 @@ class StirTask(Task):
 
     def predict(self, model: nn.Module) -> Predictions:
         # All sizes, also those that the scenario does not test: the accuracy by size needs no second pass then.
-        from benchmark.evaluation import predict
+        from benchmark.predictions import predict
 
         subset = self.data.select("test", ALL_SCALES)
         return predict(model, self._samples(subset), subset.scales, self.spec.batch_size)
@@ -271,7 +270,7 @@ class StirTask(Task):
     def _samples(self, subset: StirSubset) -> Samples:
         import torch
 
-        from benchmark.training import Samples
+        from benchmark.training.loop import Samples
 
         images, labels = (torch.from_numpy(array).to(self.device) for array in (subset.images, subset.labels))
         return Samples(images, labels)
@@ -310,7 +309,7 @@ def _distance(accuracy: float, cell: PublishedCell) -> str:
 
 def _published_bands(spec: RunSpec) -> dict[Band, float]:
     """Mean over a band of the published accuracy by size."""
-    from benchmark import published
+    from benchmark.studies import published
 
     frame = published.generalization()
     cell = frame[

@@ -10,9 +10,8 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmark import ranges
 from benchmark.protocol import STL10, Protocol
-from benchmark.studies import axes
+from benchmark.studies import axes, ranges
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.evaluation import Predictions
+    from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
     from siconvnet.datasets.stl10 import Stl10Split
 
@@ -121,7 +120,7 @@ class Stl10Task(Task):
     def predict(self, model: nn.Module) -> Predictions:
         import numpy as np
 
-        from benchmark.evaluation import predict
+        from benchmark.predictions import predict
 
         photos = Photos(self.test, self.device)
         sides = np.full(len(photos), photos.levels.shape[-1])

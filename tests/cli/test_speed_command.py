@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-import benchmark.speed
-from benchmark import epoch_speed
+import benchmark.timing.steps
 from benchmark.cli import main
-from benchmark.epoch_speed import PARTS, WAYS, PngFiles, markdown, write_pngs
 from benchmark.plots.speed import COLUMNS
 from benchmark.studies.mnist_scale import Digits
+from benchmark.timing import epochs
+from benchmark.timing.epochs import PARTS, WAYS, PngFiles, markdown, write_pngs
 from siconvnet.datasets import mnist_scale
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.datasets.mnist_scale import MnistScaleSplit, mnist_scale_path
@@ -57,14 +57,14 @@ def test_a_measurement_that_is_stopped_keeps_what_it_has(tmp_path, monkeypatch, 
     arguments = ["speed", "-m", "standard", "--batch-size", "2", "--repeats", "1", "--out", str(tmp_path)]
     assert main(arguments) == 0
     (table,) = tmp_path.glob("speed-*.csv")
-    earlier, measure = table.read_bytes(), benchmark.speed.measure
+    earlier, measure = table.read_bytes(), benchmark.timing.steps.measure
 
     def stopped(model, *rest):
         if model == "pixel_pool":
             raise KeyboardInterrupt
         return measure(model, *rest)
 
-    monkeypatch.setattr(benchmark.speed, "measure", stopped)
+    monkeypatch.setattr(benchmark.timing.steps, "measure", stopped)
     assert main([*arguments, "-m", "pixel_pool"]) == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
     part = Path(f"{table}.part")
@@ -99,7 +99,7 @@ def test_each_way_computes_its_own_way(realization, monkeypatch):
     called, conv = [], plain.conv_z2_h
     monkeypatch.setattr(plain, "conv_z2_h", lambda *args: called.append(len(args[0])) or conv(*args))
     where = torch.device("cpu")
-    list(epoch_speed.measure(["ses_scalar_28"], where, batches=2, batch_size=2, repeats=1))
+    list(epochs.measure(["ses_scalar_28"], where, batches=2, batch_size=2, repeats=1))
     assert called == 3 * [2] * 3  # three layers; a batch to warm up, and two
 
 

@@ -172,7 +172,7 @@ def test_damaged_archives(root: Path, tmp_path: Path, content: Callable[[Path], 
 
 
 def test_the_published_archive_is_torchvisions() -> None:
-    from benchmark.vision import vision_module
+    from benchmark.system.vision import vision_module
 
     theirs = vision_module("datasets").STL10
     assert (theirs.url, theirs.filename, theirs.tgz_md5) == (stl10.URL, stl10.ARCHIVE, stl10.ARCHIVE_MD5)

@@ -7,7 +7,7 @@ import sys
 
 CODE = """
 import sys
-from benchmark.vision import vision_module
+from benchmark.system.vision import vision_module
 print(len(vision_module("datasets").FakeData(3)), vision_module("transforms").Compose([])(7))
 assert vision_module("datasets") is vision_module("datasets")
 try:

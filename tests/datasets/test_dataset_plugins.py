@@ -15,8 +15,8 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.data import prepare
-from benchmark.records import find
 from benchmark.spec import RunSpec
+from benchmark.training.records import find
 from siconvnet.datasets import catalog, dataset_info, dataset_path, list_datasets, load_dataset
 from siconvnet.errors import DatasetError, InvalidArgument
 from siconvnet.registry import PluginWarning

@@ -40,7 +40,7 @@ def test_images_and_labels_are_what_was_written(root: Path) -> None:
 
 
 def test_torchvision_reads_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.vision import vision_module
+    from benchmark.system.vision import vision_module
 
     torchvision = vision_module("datasets")
     folder = root / "stl10_binary"

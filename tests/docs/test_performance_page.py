@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark import epoch_speed, speed
+from benchmark.timing import epochs, steps
 from siconvnet import functional
 from siconvnet.layers import SiConvPool2d
 
@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("table", "file", "markdown"),
     [
-        ("speed", "speed-amd-epyc-2-threads.csv", speed.markdown),
-        ("epoch", "epochs-mnist-scale-amd-epyc-2-threads.csv", epoch_speed.markdown),
+        ("speed", "speed-amd-epyc-2-threads.csv", steps.markdown),
+        ("epoch", "epochs-mnist-scale-amd-epyc-2-threads.csv", epochs.markdown),
     ],
 )
 def test_the_tables_are_the_measured_ones(table, file, markdown):

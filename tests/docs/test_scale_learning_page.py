@@ -11,7 +11,7 @@ import pytest
 from benchmark.cli import cli
 from benchmark.plots import Tables, draw
 from benchmark.protocol import MNIST_RANGE, MNIST_SCALE, PAPER
-from benchmark.scale_runs import empty
+from benchmark.results.scale_runs import empty
 from siconvnet.scale_starts import PARAMETERISATIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scale_learning.md").read_text(encoding="utf-8")

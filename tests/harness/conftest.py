@@ -46,7 +46,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite store without runs, to be copied: the migration takes seconds."""
-    from benchmark.tracking import Store
+    from benchmark.store import Store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     Store(str(path))

@@ -17,11 +17,11 @@ import pytest
 from torch import nn
 
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
-from benchmark.records import find
 from benchmark.spec import RunSpec
+from benchmark.store import Store
 from benchmark.studies import STUDIES, Study
 from benchmark.studies.errors import ErrorStudy
-from benchmark.tracking import Store
+from benchmark.training.records import find
 from siconvnet.errors import InvalidArgument
 
 Capture = pytest.CaptureFixture[str]
@@ -148,7 +148,7 @@ def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture)
     from rich.console import Console
 
     from benchmark.studies.stir import incomparable
-    from benchmark.summary import render
+    from benchmark.training.summary import render
 
     metrics = {"test_acc": 35.0, "acc_17_32": 20.0, "acc_33_48": 99.0, "acc_49_64": 50.0}
     metrics |= {"best_acc": 99.0, "best_epoch": 3, "epochs": 13, "avg_time": 1.0, "run_time": 13.0}
@@ -310,13 +310,13 @@ def test_store_that_fills_up_keeps_the_run_as_a_record(
 ) -> None:
     code = """
 import resource, sys
-from benchmark import tracking
+from benchmark import store
 from benchmark.cli import main
-start = tracking.LiveRun.started
+start = store.LiveRun.started
 def fill_up_then(self, started):
     start(self, started)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2)
-tracking.LiveRun.started = fill_up_then
+store.LiveRun.started = fill_up_then
 sys.exit(main(sys.argv[1:]))
 """
     done = python(code, *quick(spec, **{"--tracking-uri": str(database)}))

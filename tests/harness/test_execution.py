@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.divergence import Diverged, TrainingError
-from benchmark.evaluation import Predictions, band_metric
 from benchmark.events import Ended, Epoch, Observer, Result, Started
-from benchmark.execution import execute
+from benchmark.predictions import Predictions, band_metric
 from benchmark.protocol import ALL_SCALES, BANDS
 from benchmark.spec import RunSpec
-from benchmark.training import StepCallback, Training
+from benchmark.training.divergence import Diverged, TrainingError
+from benchmark.training.execution import execute
+from benchmark.training.loop import StepCallback, Training
 from siconvnet.datasets import load_dataset
 from siconvnet.errors import DatasetError
 
@@ -60,7 +60,7 @@ def test_same_spec_same_bits(spec: RunSpec) -> None:
 def test_same_bits_in_another_process(spec: RunSpec, python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     code = """
 import json, sys
-from benchmark.execution import execute
+from benchmark.training.execution import execute
 from benchmark.spec import RunSpec
 result = execute(RunSpec.from_dict(json.loads(sys.argv[1])), device="cpu")
 print(json.dumps([[e.train_loss, e.val_loss] for e in result.history]), result.metrics["test_loss"])
@@ -217,7 +217,7 @@ def test_broken_data_file_starts_nothing(tmp_path: Path, spec: RunSpec) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_standard_lands_where_the_paper_did(seed: int) -> None:
-    from benchmark.published import cell
+    from benchmark.studies.published import cell
 
     published = cell("standard", "emoji", 2)
     assert published is not None

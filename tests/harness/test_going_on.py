@@ -15,14 +15,14 @@ import pytest
 from safetensors.torch import load_file
 
 from benchmark.cli import main
-from benchmark.execution import execute
-from benchmark.executors.base import Settings
-from benchmark.executors.worker import work
-from benchmark.records import find, read
 from benchmark.spec import RunSpec
-from benchmark.states import read_states
-from benchmark.tracking import Store
-from benchmark.workplace import Workplace
+from benchmark.store import Store
+from benchmark.store.run_states import read_states
+from benchmark.sweeps.executors.base import Settings
+from benchmark.sweeps.executors.worker import work
+from benchmark.training.execution import execute
+from benchmark.training.records import find, read
+from benchmark.training.work_folder import Workplace
 
 Capture = pytest.CaptureFixture[str]
 SCRIPT = Path(sys.executable).parent / "benchmark"

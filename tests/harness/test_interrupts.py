@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from benchmark.interrupts import uninterrupted
+from benchmark.system.interrupts import uninterrupted
 
 
 def interrupt() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import object_scales
-from benchmark.divergence import TrainingError
-from benchmark.execution import execute
 from benchmark.spec import RunSpec
-from benchmark.training import Training, seed_everything
+from benchmark.studies import object_scales
+from benchmark.training.divergence import TrainingError
+from benchmark.training.execution import execute
+from benchmark.training.loop import Training, seed_everything
 from siconvnet.errors import InvalidArgument
 from siconvnet.layers.learned_scales import scale_modules, scale_parameters
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import published
 from benchmark.cli import main
-from benchmark.divergence import TrainingError
 from benchmark.events import Result
-from benchmark.execution import execute
 from benchmark.protocol import MNIST_SCALE
-from benchmark.records import find
 from benchmark.spec import RunSpec
+from benchmark.store import Store, experiment_name
+from benchmark.studies import published
 from benchmark.studies.mnist_scale import Digits
-from benchmark.tracking import Store, experiment_name
-from benchmark.training import Training, seed_everything
+from benchmark.training.divergence import TrainingError
+from benchmark.training.execution import execute
+from benchmark.training.loop import Training, seed_everything
+from benchmark.training.records import find
 from siconvnet.datasets import mnist_scale as reader
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.datasets.mnist_scale import MnistScaleSplit, mnist_scale_path
@@ -252,7 +252,7 @@ def test_records_and_back(capsys: Capture, database: Path, tmp_path: Path) -> No
 def test_published_errors_stand_beside_a_full_run() -> None:
     from rich.console import Console
 
-    from benchmark.summary import render
+    from benchmark.training.summary import render
 
     metrics = {"test_err": 2.04, "test_acc": 97.96, "best_acc": 98.0, "best_epoch": 50, "epochs": 60}
     metrics |= {"avg_time": 1.0, "run_time": 60.0}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.records import find, read
 from benchmark.spec import RunSpec
+from benchmark.training.records import find, read
 from siconvnet.errors import InvalidArgument
 
 SCRIPT = Path(sys.executable).parent / "benchmark"

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from benchmark.events import Epoch
-from benchmark.progress import Watch, duration
+from benchmark.training.progress import Watch, duration
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from benchmark import records
-from benchmark.divergence import TrainingError
-from benchmark.evaluation import Predictions
 from benchmark.events import Result
-from benchmark.execution import execute
-from benchmark.records import RecordError, RecordWriter
+from benchmark.predictions import Predictions
 from benchmark.spec import RunSpec
+from benchmark.training import records
+from benchmark.training.divergence import TrainingError
+from benchmark.training.execution import execute
+from benchmark.training.records import RecordError, RecordWriter
 
 
 @pytest.fixture(scope="module")

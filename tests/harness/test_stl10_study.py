@@ -12,19 +12,19 @@ import pytest
 import torch
 from stl10_files import write_stl10
 
-from benchmark import published
-from benchmark.checkpoints import Checkpoint
 from benchmark.cli import main
 from benchmark.events import Observer, Result
-from benchmark.execution import execute
 from benchmark.protocol import STL10
-from benchmark.records import find
 from benchmark.spec import RunSpec
+from benchmark.store import Store, experiment_name
+from benchmark.studies import published
 from benchmark.studies.stl10 import Photos
-from benchmark.suites import choose_grids, load_suite
-from benchmark.sweep import data_of, expand
-from benchmark.tracking import Store, experiment_name
-from benchmark.training import Training, seed_everything
+from benchmark.sweeps.grid import data_of, expand
+from benchmark.sweeps.suites import choose_grids, load_suite
+from benchmark.training.checkpoints import Checkpoint
+from benchmark.training.execution import execute
+from benchmark.training.loop import Training, seed_everything
+from benchmark.training.records import find
 from siconvnet.datasets import stl10 as reader
 from siconvnet.datasets.stl10 import Stl10Split
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
@@ -341,7 +341,7 @@ def test_records_and_back(capsys: Capture, database: Path, tmp_path: Path) -> No
 def test_published_errors_stand_beside_a_full_run() -> None:
     from rich.console import Console
 
-    from benchmark.summary import render
+    from benchmark.training.summary import render
 
     metrics = {"test_err": 9.04, "test_acc": 90.96, "epochs": 1000, "avg_time": 1.0, "run_time": 60.0}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.tracking import resolve_uri, shown
+from benchmark.store import resolve_uri, shown
 from siconvnet.errors import InvalidArgument
 
 

@@ -35,7 +35,7 @@ def _imports_mlflow(node: ast.AST) -> bool:
 def test_one_package_imports_mlflow() -> None:
     found = list(importers(ROOT))
     assert found
-    assert [path for path in found if not path.startswith("benchmark/tracking/")] == []
+    assert [path for path in found if not path.startswith("benchmark/store/")] == []
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_another_import_is_noticed(tmp_path: Path, line: str) -> None:
 
 
 def test_importing_the_package_imports_no_mlflow() -> None:
-    code = "import sys, benchmark.tracking; print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    code = "import sys, benchmark.store; print('mlflow' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == "False"

@@ -14,20 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import records
-from benchmark.divergence import TrainingError
 from benchmark.events import Ended, Result, Started
-from benchmark.execution import execute
-from benchmark.frames import RUN_COLUMNS
-from benchmark.ingestion import ingest
+from benchmark.results.frames import RUN_COLUMNS
 from benchmark.spec import RunSpec
-from benchmark.states import read_states
+from benchmark.store import LiveRun, Store, TrackingError, experiment_name
+from benchmark.store.ingestion import ingest
+from benchmark.store.run_states import read_states
 from benchmark.studies import STIR
-from benchmark.tracking import LiveRun, Store, TrackingError, experiment_name
+from benchmark.training import records
+from benchmark.training.divergence import TrainingError
+from benchmark.training.execution import execute
 
 RACE = """
 import sys
-from benchmark.tracking import store
+from benchmark.store import store
 if "unlocked" in sys.argv:
     import contextlib
     store.alone = lambda database: contextlib.nullcontext()

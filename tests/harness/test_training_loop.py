@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.divergence import Diverged, TrainingError
-from benchmark.training import Samples, Tally, Training, measure, seed_everything
+from benchmark.training.divergence import Diverged, TrainingError
+from benchmark.training.loop import Samples, Tally, Training, measure, seed_everything
 from siconvnet.layers.learned_scales import ScaleError
 
 

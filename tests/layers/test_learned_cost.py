@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.speed import _peak
+from benchmark.timing.steps import _peak
 from siconvnet.layers.learned_scales import scale_modules
 from siconvnet.models import create_model
 from siconvnet.models.mnist_scale import create_mnist_scale_model

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from test_plot_figures import overlaps, texts
 
-from benchmark import study_runs
-from benchmark.compared_bases import STUDY, compared
 from benchmark.plots import bases
+from benchmark.results.runs import frame
 from benchmark.spec import RunSpec
+from benchmark.studies.compared_bases import STUDY, compared
 from siconvnet.bases import make_basis
 from siconvnet.bases.rescaling import basis_equivariance_error
 from siconvnet.models.mnist_scale import create_mnist_scale_model
@@ -26,7 +26,7 @@ def runs(*errors: tuple[str, bool, float], **changes: int):
     for number, (model, augment, error) in enumerate(errors):
         spec = RunSpec(model, "mnist-scale", realization=number, augment=augment, **changes)
         rows.append({**{name: getattr(spec, name) for name in STUDY.fields}, "test_err": error})
-    return study_runs.frame(STUDY, rows)
+    return frame(STUDY, rows)
 
 
 RUNS = (("hermite_56p", True, 1.5), ("hermite_56p", True, 1.6), ("disco_56", False, 1.9), ("ses_vector_56p", True, 9.0))

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from benchmark import plots, published
+from benchmark import plots
 from benchmark.plots import equivariance, generalization, hyperparam, indices, speed, style, timing
+from benchmark.studies import published
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 SOURCE = "Published STIR runs"

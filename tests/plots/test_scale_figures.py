@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark import plots, scale_runs
-from benchmark.frames import TableError
+from benchmark import plots
 from benchmark.plots import scale_courses, scale_looks, style
+from benchmark.results import scale_runs
+from benchmark.results.frames import TableError
 from benchmark.spec import RunSpec
 from tests.plots.test_plot_figures import overlaps, texts
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from benchmark.cli import main
-from benchmark.evaluation import Predictions, summarise
 from benchmark.events import Ended, Result, Started
+from benchmark.predictions import Predictions, summarise
 from benchmark.spec import RunSpec
-from benchmark.tracking import Store
+from benchmark.store import Store
 from siconvnet import create_model
 from siconvnet.datasets import dataset_path, load_dataset
 from siconvnet.metrics.generalization import predict

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.cli import run_command
-from benchmark.frames import to_export
+from benchmark.results.frames import to_export
 from benchmark.spec import RunSpec
-from benchmark.tracking import Store
+from benchmark.store import Store
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "eval.py"
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import scale_runs, sources
 from benchmark.cli import main, options
-from benchmark.evaluation import Predictions, summarise
 from benchmark.events import Ended, Epoch, Result, Started
-from benchmark.failures import count_failed, failures
+from benchmark.predictions import Predictions, summarise
+from benchmark.results import scale_runs, sources
+from benchmark.results.failures import count_failed, failures
 from benchmark.spec import RunSpec
+from benchmark.store import Store
+from benchmark.store.weights import load_model
 from benchmark.studies import scale_fields
-from benchmark.tracking import Store
-from benchmark.weights import load_model
 from siconvnet import create_model
 from siconvnet.datasets import load_dataset
 from siconvnet.layers.learned_scales import scale_figures

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.tracking import Store
+from benchmark.store import Store
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: install the Debian package chromium")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from benchmark import published, stored_evaluations
 from benchmark.cli import main
-from benchmark.measures import Findings
+from benchmark.results.metrics import Findings
 from benchmark.spec import RunSpec
-from benchmark.tracking import Store
+from benchmark.store import Store, evaluations
+from benchmark.studies import published
 
 
 def stored(database: str, run_id: str) -> Path:
@@ -31,7 +31,7 @@ def runs(database) -> pd.DataFrame:
 
 def test_accuracy_by_scale_is_a_metric_whose_step_is_the_scale(database, runs):
     store = Store(database)
-    table = stored_evaluations.accuracy_by_scale(store, runs)
+    table = evaluations.accuracy_by_scale(store, runs)
     assert len(table) == 4 * 48
     for run_id, rows in table.groupby("run_id"):
         with store.artifact(run_id, "predictions.npz") as path, np.load(path) as arrays:
@@ -61,9 +61,9 @@ def test_findings_are_one_call_to_the_store(own, finish, monkeypatch):
     monkeypatch.setattr(MlflowClient, "log_metric", lambda *_, **__: calls.append("log_metric"))
     log_batch = MlflowClient.log_batch
     monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: calls.append("log_batch") or log_batch(*a, **k))
-    stored_evaluations.keep(store, run_id, Findings({"unseen_acc": 40.0}, {17: 30.0, 18: 31.0}), ["generalization"])
+    evaluations.keep(store, run_id, Findings({"unseen_acc": 40.0}, {17: 30.0, 18: 31.0}), ["generalization"])
     assert calls == ["log_batch"]
-    table = stored_evaluations.accuracy_by_scale(store, store.runs())
+    table = evaluations.accuracy_by_scale(store, store.runs())
     assert table[["scale", "accuracy"]].to_numpy().tolist() == [[17, 30], [18, 31]]
     assert store.client.get_run(run_id).data.metrics["unseen_acc"] == 40
 
@@ -74,7 +74,7 @@ def test_evaluating_again_does_nothing_unless_forced(database, icons, capsys):
     forced = ["evaluate", "--tracking-uri", database, "-d", str(icons), "-m", "standard", "--force"]
     assert main([*forced, "--part", "generalization"]) == 0
     assert "unseen_acc" in capsys.readouterr().out
-    rows = stored_evaluations.accuracy_by_scale(Store(database), Store(database).runs())
+    rows = evaluations.accuracy_by_scale(Store(database), Store(database).runs())
     assert len(rows) == 4 * 48
 
 

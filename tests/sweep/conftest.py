@@ -37,7 +37,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store without runs, to be copied: making one takes seconds."""
-    from benchmark.tracking import Store
+    from benchmark.store import Store
 
     path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
     Store(str(path))

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.cli import main
-from benchmark.states import RunState, read_states
-from benchmark.workplace import Workplace
+from benchmark.store.run_states import RunState, read_states
+from benchmark.training.work_folder import Workplace
 
 SCRIPT = Path(sys.executable).parent / "benchmark"
 

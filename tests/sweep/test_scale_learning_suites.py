@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark import published
-from benchmark.errorboard import entry_of
+from benchmark.results.errorboard import entry_of
 from benchmark.spec import RunSpec
-from benchmark.studies import STUDIES
-from benchmark.suites import load_suite
-from benchmark.sweep import expand
+from benchmark.studies import STUDIES, published
+from benchmark.sweeps.grid import expand
+from benchmark.sweeps.suites import load_suite
 from siconvnet.scale_starts import LEARNERS
 
 

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from benchmark.cli.sweep import by_model
-from benchmark.executors.base import FINISHED, Outcome
 from benchmark.spec import RunSpec
-from benchmark.states import RunState
-from benchmark.suites import make_grid
-from benchmark.sweep import MISSING, plan
-from benchmark.sweep_board import Board, LiveBoard, count, estimate, kind
+from benchmark.store.run_states import RunState
+from benchmark.sweeps.board import Board, LiveBoard, count, estimate, kind
+from benchmark.sweeps.executors.base import FINISHED, Outcome
+from benchmark.sweeps.grid import MISSING, plan
+from benchmark.sweeps.suites import make_grid
 
 PAPER = RunSpec("standard", "emoji", 2)
 SMOKE = dataclasses.replace(PAPER, max_epochs=1)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.checkpoints import Checkpoint
 from benchmark.events import Epoch, Observer, Result
-from benchmark.execution import execute
 from benchmark.spec import RunSpec
+from benchmark.training.checkpoints import Checkpoint
+from benchmark.training.execution import execute
 
 NET = """
 from torch import nn
@@ -116,7 +116,7 @@ def test_run_stopped_in_its_test_is_tested_with_its_best_weights(
 
     checkpoint = Checkpoint(tmp_path / "run.pt", spec, seconds=3600)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("benchmark.evaluation.predict", interrupted)
+        patch.setattr("benchmark.predictions.predict", interrupted)
         execute(spec, device="cpu", checkpoint=checkpoint)
     checkpoint.save()
     with torch.random.fork_rng():
@@ -193,8 +193,8 @@ def test_full_disk_does_not_stop_a_run(icons: Path, tmp_path: Path) -> None:
     # A limit on the size of files fails as a full disk does, in the middle of writing.
     code = """
 import resource, signal, sys
-from benchmark.checkpoints import Checkpoint
-from benchmark.execution import execute
+from benchmark.training.checkpoints import Checkpoint
+from benchmark.training.execution import execute
 from benchmark.spec import RunSpec
 spec = RunSpec("standard", sys.argv[1], 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

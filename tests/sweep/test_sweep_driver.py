@@ -233,7 +233,7 @@ def test_full_disk_stops_the_sweep_and_room_lets_it_go_on(bench: Bench) -> None:
     code = """
 import resource, signal, sys
 from benchmark.cli import main
-from benchmark.executors import processes
+from benchmark.sweeps.executors import processes
 serve = processes._serve
 if __name__ == "__mp_main__":
     def limited(*arguments):
@@ -260,8 +260,8 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_leftovers_and_orphans_of_earlier_processes(bench: Bench) -> None:
-    from benchmark.records import PARTIAL
-    from benchmark.tracking import Store
+    from benchmark.store import Store
+    from benchmark.training.records import PARTIAL
 
     bench.run(["run", "-m", "standard", "-d", str(bench.icons), "-e", "2", "--kernel-size", "3", "--epochs", "1",
                "--patience", "1", "--seed", "2", "--records", str(bench.place.records), "--quiet"])  # fmt: skip

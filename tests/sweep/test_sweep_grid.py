@@ -21,13 +21,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark import ranges, sweep
 from benchmark.cli import main
 from benchmark.protocol import PAPER
-from benchmark.selection import learning_rates
-from benchmark.states import RunState
-from benchmark.suites import choose_grids, list_suites, load_suite, make_grid, parse_suite
-from benchmark.sweep import FAILED, FINISHED, MISSING, Grid, choose, expand, plan
+from benchmark.results.selection import learning_rates
+from benchmark.store.run_states import RunState
+from benchmark.studies import ranges
+from benchmark.sweeps.grid import FAILED, FINISHED, MISSING, Grid, choose, expand, plan
+from benchmark.sweeps.suites import choose_grids, list_suites, load_suite, make_grid, parse_suite
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ SMALL = stir(("emoji", "mnist"), (1, 2), ("standard", "xu"), lrs=(1e-2, 1e-3), s
 # Of the standard library alone, so that a Python without PyTorch or NumPy can run it.
 DIGEST = """
 import hashlib
-from benchmark.sweep import Grid, expand
+from benchmark.sweeps.grid import Grid, expand
 axes = {"datasets": ("emoji", "mnist"), "evaluations": (1, 2), "models": ("standard", "xu")}
 grid = Grid("stir", {**axes, "lrs": (1e-2, 1e-3), "seeds": (1, 2, 3)})
 print(hashlib.sha256("".join(spec.hash for spec in expand(grid)).encode()).hexdigest())
@@ -126,10 +126,10 @@ def test_settings_that_a_model_ignores_are_skipped_with_the_reason() -> None:
     found = {(spec.model, spec.kernel_size, spec.interpolation) for spec in expand(grid)}
     assert {kind for model, _, kind in found if model == "standard"} == {"bicubic"}
     assert len([1 for model, *_ in found if model == "pixel_pool"]) == 4
-    reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in sweep.skips([grid])}
+    reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in grid.skips([grid])}
     assert reasons["standard", "area"] == "standard does not use the interpolation"
-    assert len(expand(grid)) + len(sweep.skips([grid])) == grid.size
-    assert plan([grid], []).skipped == sweep.skips([grid])
+    assert len(expand(grid)) + len(grid.skips([grid])) == grid.size
+    assert plan([grid], []).skipped == grid.skips([grid])
 
 
 def test_grid_of_which_nothing_is_left_is_refused() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sweep_bench import Bench
 
-from benchmark.records import RECORD, find
+from benchmark.training.records import RECORD, find
 
 
 def store_of(path: Path, steps: int) -> None:

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from sweep_bench import Bench
 
-from benchmark import records
-from benchmark.executors import ray_cluster
-from benchmark.executors.base import FINISHED, UNFIT, Settings
-from benchmark.executors.parcel import pack, unpack
-from benchmark.executors.ray import RayExecutor
-from benchmark.executors.ray_cluster import room
-from benchmark.executors.ray_task import Home, job
-from benchmark.records import RecordError, find, read
 from benchmark.spec import RunSpec
-from benchmark.workplace import Workplace
+from benchmark.sweeps.executors import ray_cluster
+from benchmark.sweeps.executors.base import FINISHED, UNFIT, Settings
+from benchmark.sweeps.executors.parcel import pack, unpack
+from benchmark.sweeps.executors.ray import RayExecutor
+from benchmark.sweeps.executors.ray_cluster import room
+from benchmark.sweeps.executors.ray_task import Home, job
+from benchmark.training import records
+from benchmark.training.records import RecordError, find, read
+from benchmark.training.work_folder import Workplace
 from siconvnet.errors import SiconvnetError
 
 

@@ -19,19 +19,19 @@ import torch
 from rich.console import Console
 from sweep_bench import Bench
 
-from benchmark import sweep
-from benchmark.driver import Driver, SweepError
-from benchmark.evaluation import Predictions
 from benchmark.events import Result, Started
-from benchmark.executors.base import DIED, FAILED, FINISHED, HALTED, UNFIT, Executor, Outcome, Settings
-from benchmark.ingestion import ingest
-from benchmark.records import Record, write
+from benchmark.predictions import Predictions
 from benchmark.spec import RunSpec
-from benchmark.states import RunState
-from benchmark.sweep import Grid, Plan
-from benchmark.sweep_board import Board
-from benchmark.tracking import Store
-from benchmark.workplace import Workplace
+from benchmark.store import Store
+from benchmark.store.ingestion import ingest
+from benchmark.store.run_states import RunState
+from benchmark.sweeps import grid
+from benchmark.sweeps.board import Board
+from benchmark.sweeps.driver import Driver, SweepError
+from benchmark.sweeps.executors.base import DIED, FAILED, FINISHED, HALTED, UNFIT, Executor, Outcome, Settings
+from benchmark.sweeps.grid import Grid, Plan
+from benchmark.training.records import Record, write
+from benchmark.training.work_folder import Workplace
 
 Script = Callable[[RunSpec], Iterator[Outcome]]
 NO_RECORD = "no record"
@@ -137,7 +137,7 @@ def test_run_that_ran_out_of_memory_has_the_machine_to_itself(bench: Bench) -> N
 
 
 def test_run_that_another_process_has_in_hand_waits(bench: Bench) -> None:
-    (spec,) = sweep.expand(grid_of((1,)))
+    (spec,) = grid.expand(grid_of((1,)))
     bench.place.prepare()
     free = threading.Event()
 
@@ -170,8 +170,8 @@ def test_plan_is_made_anew_only_where_a_rate_is_chosen(bench: Bench, monkeypatch
         made.append(genuine(grids, states))
         return made[-1]
 
-    genuine = sweep.plan
-    monkeypatch.setattr(sweep, "plan", plan)
+    genuine = grid.plan
+    monkeypatch.setattr(grid, "plan", plan)
     executor = drive(bench, lambda spec: iter([done(spec)]), seeds=(1, 2, 3, 4, 5))
     # To show, to begin, to end with.
     assert (len(executor.together), len(made)) == (5, 3)
@@ -251,7 +251,7 @@ def test_what_another_driver_has_seen_fail_is_not_tried_again(bench: Bench, retr
 
 
 def test_what_is_called_finished_and_left_no_record_is_run_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.driver._LATE", 0.0)
+    monkeypatch.setattr("benchmark.sweeps.driver._LATE", 0.0)
 
     def script(spec: RunSpec) -> Iterator[Outcome]:
         yield Outcome(spec, FINISHED, lines=NO_RECORD, host="here", metrics={"best_acc": 50.0})
@@ -354,7 +354,7 @@ def test_what_is_tried_again_counts_as_work_that_is_left(bench: Bench) -> None:
 
 
 def test_waiting_for_others_is_said_once(bench: Bench) -> None:
-    (spec,) = sweep.expand(grid_of((1,)))
+    (spec,) = grid.expand(grid_of((1,)))
     bench.place.prepare()
     held, output = threading.Event(), io.StringIO()
 

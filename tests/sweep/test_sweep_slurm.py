@@ -150,9 +150,9 @@ def test_job_that_is_asked_to_end_goes_on_in_another(bench: Bench, slurm: None, 
 def test_runs_beyond_the_largest_array_are_several_arrays(
     bench: Bench, slurm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.executors import slurm as module
-    from benchmark.executors.base import Settings
     from benchmark.spec import RunSpec
+    from benchmark.sweeps.executors import slurm as module
+    from benchmark.sweeps.executors.base import Settings
 
     sizes = []
     largest = module._largest_array()

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import published, ranges
 from benchmark.cli import main
 from benchmark.spec import RunSpec
-from benchmark.states import RunState
-from benchmark.studies import STUDIES
-from benchmark.suites import choose_grids, load_suite, make_grid, parse_suite
-from benchmark.sweep import FINISHED, Grid, data_of, expand, plan
+from benchmark.store.run_states import RunState
+from benchmark.studies import STUDIES, published, ranges
+from benchmark.sweeps.grid import FINISHED, Grid, data_of, expand, plan
+from benchmark.sweeps.suites import choose_grids, load_suite, make_grid, parse_suite
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 DIGITS = {"models": "ses_scalar_28", "datasets": "mnist-scale"}

@@ -44,10 +44,12 @@ def test_a_gpu_that_was_named_gets_one_worker(
     from benchmark.cli import main
 
     asked = {}
-    monkeypatch.setattr("benchmark.environment.find_device", lambda name: name)
-    monkeypatch.setattr("benchmark.executors.base.cpu_count", lambda: 5)
-    monkeypatch.setattr("benchmark.executors.base._MEMORY", 1)
-    monkeypatch.setattr("benchmark.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0)
+    monkeypatch.setattr("benchmark.system.environment.find_device", lambda name: name)
+    monkeypatch.setattr("benchmark.sweeps.executors.base.cpu_count", lambda: 5)
+    monkeypatch.setattr("benchmark.sweeps.executors.base._MEMORY", 1)
+    monkeypatch.setattr(
+        "benchmark.sweeps.executors.make_executor", lambda *args, **options: asked.update(options) or 1 / 0
+    )
     assert main([*bench.line(), "--device", device]) == 1
     assert asked == {"workers": workers, "gpus": 0}
 

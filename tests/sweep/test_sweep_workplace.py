@@ -18,22 +18,22 @@ import pytest
 from filelock import FileLock
 from sweep_bench import Bench
 
-from benchmark.environment import process_start
-from benchmark.executors import worker
-from benchmark.executors.base import DIED, NO_ROOM, UNFIT, Settings
-from benchmark.executors.processes import _Worker
-from benchmark.ingestion import Busy, ingest
-from benchmark.records import PARTIAL, RecordError
-from benchmark.repair import orphans
 from benchmark.spec import RunSpec
-from benchmark.states import RunState
-from benchmark.tracking import Store
-from benchmark.workplace import Workplace
+from benchmark.store import Store
+from benchmark.store.ingestion import Busy, ingest
+from benchmark.store.orphans import orphans
+from benchmark.store.run_states import RunState
+from benchmark.sweeps.executors import worker
+from benchmark.sweeps.executors.base import DIED, NO_ROOM, UNFIT, Settings
+from benchmark.sweeps.executors.processes import _Worker
+from benchmark.system.environment import process_start
+from benchmark.training.records import PARTIAL, RecordError
+from benchmark.training.work_folder import Workplace
 
 RUN, OTHER = "0" * 64, "1" * 64
 HOLD = """
 import sys, time
-from benchmark.workplace import Workplace
+from benchmark.training.work_folder import Workplace
 with Workplace(sys.argv[1]).claim(sys.argv[2]) as mine:
     print(mine, flush=True)
     time.sleep(60)

@@ -1,0 +1,1 @@
+"""Results: tables of runs, leaderboards, comparisons and exports."""

@@ -1,0 +1,129 @@
+"""Between a run and what MLflow keeps of it: names of experiments, tags, parameters, metrics, and rows of tables."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmark.events import EPOCH_METRICS
+from benchmark.results.runs import read_field
+from benchmark.spec import RunSpec
+from benchmark.studies import scale_fields
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run, RunTag
+
+CUSTOM = "custom"
+
+
+def experiment_name(spec: RunSpec, dataset_key: str | None = None) -> str:
+    """Where a run is logged, `stir/emoji/Mid2Rest`."""
+    parts = spec.study.experiment(spec, dataset_key or spec.dataset_key)
+    return "/".join([*parts, CUSTOM] if spec.deviations else parts)
+
+
+def protocol_tag(spec: RunSpec) -> str:
+    """paper, custom (another kernel size, interpolation or rate) or shortened (another length of training)."""
+    if spec.shortened:
+        return "shortened"
+    return CUSTOM if spec.deviations else "paper"
+
+
+def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
+    """Who ran it, where, and by which protocol."""
+    tags = {
+        "mlflow.source.name": "benchmark run",
+        "mlflow.source.type": "LOCAL",
+        "protocol": protocol_tag(spec),
+        "device": str(environment.get("device_name", "")),
+        **_process_of(environment),
+    }
+    with contextlib.suppress(Exception):  # no user name where the system has no entry for the user id
+        tags["mlflow.user"] = getpass.getuser()
+    if commit := (environment.get("git") or {}).get("commit"):
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+def _process_of(environment: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(environment.get(name, "")) for name in ("host", "pid", "process_start")}
+
+
+def tags_of_process(environment: Mapping[str, Any]) -> list[RunTag]:
+    """Which process a run is of."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in _process_of(environment).items()]
+
+
+def tags_of_end(environment: Mapping[str, Any], reason: str) -> list[RunTag]:
+    """Why a run ended, and its last lines, as far as there is anything to say."""
+    from mlflow.entities import RunTag
+
+    told = {"reason": reason, "last_lines": str(environment.get("last_lines", ""))[-4000:]}
+    return [RunTag(name, value) for name, value in told.items() if value]
+
+
+def params_of(spec: RunSpec, data: str, parameters: int) -> dict[str, Any]:
+    """The spec by the original's names, what its study says of it, and how many parameters are trained."""
+    values = {**spec.to_dict(), "data": data, **spec.study.facts(spec), "parameters": parameters}
+    del values["dataset"]
+    return values
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """A run of STIR in the columns of `benchmark.results.frames.RUN_COLUMNS`."""
+    params, metrics = run.data.params, run.data.metrics
+    took = metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
+    row: dict[str, Any] = {
+        key: params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
+    }
+    row["model"] = params.get("model") and model_of(params)
+    measured = {key: metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
+    return {**row, **measured, "dataset": params.get("data"), "run_time": took, "run_id": run.info.run_id}
+
+
+def model_of(params: Mapping[str, str]) -> str:
+    """The model, and how its scales are learned where that is not its own way: another model to all tables."""
+    fields = {name: read_field(name, params.get(name)) for name in scale_fields.FIELDS}
+    return scale_fields.variant(RunSpec(params["model"], params.get("data", ""), **fields))
+
+
+def study_row(run: Run) -> dict[str, Any]:
+    """A run with all its parameters and metrics."""
+    took = run.data.metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
+    row = {**run.data.params, "dataset": run.data.params.get("data"), **run.data.metrics, "run_time": took}
+    return {**row, "run_id": run.info.run_id}
+
+
+def epoch_metrics(history: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    """The figures of epochs, each at its number and time."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, float(value), milliseconds(epoch["time"]), int(epoch["number"]))
+        for epoch in history
+        for name, value in ({name: epoch[name] for name in EPOCH_METRICS} | dict(epoch.get("own", {}))).items()
+        if value is not None
+    ]
+
+
+def final_metrics(metrics: Mapping[str, float], end_time: float) -> list[Metric]:
+    """The figures at the end of a run."""
+    from mlflow.entities import Metric
+
+    return [Metric(name, float(value), milliseconds(end_time), 0) for name, value in metrics.items()]
+
+
+def scale_metrics(name: str, by_scale: Mapping[int, float], time: float) -> list[Metric]:
+    """One figure at several object sizes, each of which is a step."""
+    from mlflow.entities import Metric
+
+    return [Metric(name, float(value), milliseconds(time), size) for size, value in by_scale.items()]
+
+
+def milliseconds(seconds: float) -> int:
+    """A time as MLflow counts it."""
+    return round(1000 * seconds)

@@ -1,0 +1,1 @@
+"""Training: the loop, how a run is executed, and what it leaves on disk."""
