@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.results.leaderboard import NO_RUN, markdown_rows, mean_interval, number, spread
+from benchmark.results.runs import spec_of
 from benchmark.spec import RunSpec
 from benchmark.studies import Study, published
 from siconvnet.errors import UnknownName
@@ -98,7 +99,7 @@ def board(
     specs: dict[Entry, RunSpec] = {}
     ran: Counter[Entry] = Counter()
     for row in runs.to_dict("records"):
-        spec = runs.spec_of(study, row)
+        spec = spec_of(study, row)
         entry = entry_of(study, spec)
         specs.setdefault(entry, spec)
         ran[entry] += 1

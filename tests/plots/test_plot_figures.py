@@ -221,7 +221,7 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
 
 def test_drawing_imports_neither_torch_nor_mlflow():
     code = (
-        "import sys; from benchmark import plots, published\n"
+        "import sys; from benchmark import plots\nfrom benchmark.studies import published\n"
         "for name in ('hyperparam', 'timing'):\n"
         "    plots.draw(name, plots.Tables('x', runs=published.runs()))\n"
         "assert not {'torch', 'mlflow'} & set(sys.modules)"

@@ -16,7 +16,8 @@ import pytest
 from benchmark.cli import main
 from benchmark.events import Result, Started
 from benchmark.predictions import Predictions
-from benchmark.results import comparison, errorboard, runs
+from benchmark.results import comparison, errorboard
+from benchmark.results.runs import frame, spec_of
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 from benchmark.studies import find_study, published
@@ -59,7 +60,7 @@ def test_runs_come_back_with_their_fields_and_figures(digits: str) -> None:
     runs = Store(digits).study_runs(STUDY)
     assert len(runs) == 11
     row = runs[(runs["model"] == "ses_scalar_28") & (runs["realization"] == 3)].iloc[0]
-    assert runs.spec_of(STUDY, row) == RunSpec("ses_scalar_28", "mnist-scale", realization=3)
+    assert spec_of(STUDY, row) == RunSpec("ses_scalar_28", "mnist-scale", realization=3)
     assert (row["test_err"], row["parameters"]) == (pytest.approx(2.05), 494_549)
     assert Store(digits).runs(shortened=True).empty
 
@@ -105,7 +106,7 @@ def test_leaderboard_reads_as_tables(digits: str, capsys) -> None:
 def test_leaderboard_ranks_equals_alike() -> None:
     rows = [RunSpec(model, "mnist-scale").to_dict() | {"test_err": 2.0} for model in ("cnn_28", "xu_28")]
     worse = RunSpec("ss_28", "mnist-scale").to_dict() | {"test_acc": 97.0}
-    table = errorboard.board(STUDY, runs.frame(STUDY, [*rows, worse]), every=False)
+    table = errorboard.board(STUDY, frame(STUDY, [*rows, worse]), every=False)
     assert dict(zip(table["model"], table["rank"], strict=True)) == {"cnn_28": 1, "xu_28": 1, "ss_28": 3}
 
 

@@ -26,7 +26,7 @@ from benchmark.protocol import PAPER
 from benchmark.results.selection import learning_rates
 from benchmark.store.run_states import RunState
 from benchmark.studies import ranges
-from benchmark.sweeps.grid import FAILED, FINISHED, MISSING, Grid, choose, expand, plan
+from benchmark.sweeps.grid import FAILED, FINISHED, MISSING, Grid, choose, expand, plan, skips
 from benchmark.sweeps.suites import choose_grids, list_suites, load_suite, make_grid, parse_suite
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
@@ -126,10 +126,10 @@ def test_settings_that_a_model_ignores_are_skipped_with_the_reason() -> None:
     found = {(spec.model, spec.kernel_size, spec.interpolation) for spec in expand(grid)}
     assert {kind for model, _, kind in found if model == "standard"} == {"bicubic"}
     assert len([1 for model, *_ in found if model == "pixel_pool"]) == 4
-    reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in grid.skips([grid])}
+    reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in skips([grid])}
     assert reasons["standard", "area"] == "standard does not use the interpolation"
-    assert len(expand(grid)) + len(grid.skips([grid])) == grid.size
-    assert plan([grid], []).skipped == grid.skips([grid])
+    assert len(expand(grid)) + len(skips([grid])) == grid.size
+    assert plan([grid], []).skipped == skips([grid])
 
 
 def test_grid_of_which_nothing_is_left_is_refused() -> None:
