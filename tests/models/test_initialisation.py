@@ -1,7 +1,7 @@
 """A seed gives the initial weights of the original implementation, bit for bit.
 
-The parameters in `tests/golden` are the original's after ``torch.manual_seed(7)``. Those that start at a constant there,
-and the bias of most classifiers, were replaced by noise before the golden values were computed, so that they count.
+The parameters in `tests/golden` are the original's after ``torch.manual_seed(7)``. Those that start at a constant, and
+the bias of most classifiers, were replaced by noise before the golden values were computed, so that they count.
 """
 
 from __future__ import annotations
