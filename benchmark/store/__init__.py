@@ -10,8 +10,8 @@ Parameters and metrics have the original's names. Importing this package does no
 from __future__ import annotations
 
 from benchmark.store.addresses import resolve_uri, shown
-from benchmark.store.client import TrackingError
 from benchmark.store.entries import experiment_name
+from benchmark.store.errors import TrackingError
 from benchmark.store.live import LiveRun
 from benchmark.store.server import serve
 from benchmark.store.store import Store

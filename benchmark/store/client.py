@@ -6,20 +6,14 @@ import contextlib
 import functools
 import logging
 import os
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmark.store.addresses import shown
+from benchmark.store.errors import answering
 from benchmark.system.interrupts import uninterrupted
-from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-class TrackingError(SiconvnetError):
-    """A store that does not answer, cannot be written, or is of another MLflow version."""
 
 
 class Client:
@@ -39,19 +33,6 @@ class Client:
         return call
 
 
-@contextlib.contextmanager
-def answering(uri: str) -> Iterator[None]:
-    """Turn whatever a store and its database raise into a `TrackingError`; errors of other kinds pass."""
-    try:
-        yield
-    except SiconvnetError:
-        raise
-    except Exception as error:
-        if not _from_store(error):
-            raise
-        raise TrackingError(f"the MLflow store {shown(uri)} failed: {_reason(error)}") from error
-
-
 def pages(search: Any, **arguments: Any) -> Iterator[Any]:
     """All results of a paged search."""
     token = None
@@ -61,30 +42,6 @@ def pages(search: Any, **arguments: Any) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-def _from_store(error: Exception) -> bool:
-    import sqlite3
-
-    import requests
-    import sqlalchemy.exc
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-
-    databases = (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, CommandError)
-    kinds = (MlflowException, *databases, requests.RequestException, OSError)
-    return isinstance(error, kinds)
-
-
-def _reason(error: Exception) -> str:
-    """The one line in an error of MLflow's that says what is wrong."""
-    text = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-    if "out-of-date database schema" in text:
-        return "it is of an older MLflow; make a copy of it, then upgrade it with `mlflow db upgrade URI`."
-    if "Can't locate revision" in text:
-        return "it is of a newer MLflow than the one installed; upgrade mlflow."
-    line = " ".join(text.partition("[SQL:")[0].partition("\n")[0].split())
-    return re.sub(r"^\((?:\w+\.)+(\w+)\) ", "", line)[:300] or type(error).__name__
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.events import Ended, Epoch, Observer, Result, Started
-from benchmark.store.client import TrackingError
+from benchmark.store.errors import TrackingError
 from benchmark.store.store import Store
 from benchmark.system.interrupts import uninterrupted
 

@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Callable
 
-from benchmark.store.client import TrackingError, quieten
+from benchmark.store.client import quieten
+from benchmark.store.errors import TrackingError
 
 
 def serve(uri: str, host: str, port: int, ready: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import tempfile
 import time
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.spec import RunSpec
+from benchmark.store import sqlite
 from benchmark.store.addresses import resolve_uri, shown, sqlite_file
-from benchmark.store.client import Client, TrackingError, answering, pages, quieten, soon
+from benchmark.store.client import Client, pages, quieten, soon
 from benchmark.store.entries import (
     epoch_metrics,
     experiment_name,
@@ -26,7 +28,7 @@ from benchmark.store.entries import (
     tags_of_end,
     tags_of_process,
 )
-from benchmark.store.sqlite import alone, probe
+from benchmark.store.errors import TrackingError, answering
 from benchmark.studies import STIR, STUDIES, Study
 from benchmark.system.environment import process
 from benchmark.training.records import Record, write_artifacts
@@ -41,24 +43,35 @@ _BATCH = 1000
 
 
 class Store:
-    """A connection to an MLflow store; a new SQLite store is made, its folder included.
+    """A connection to an MLflow store.
 
     Args:
         uri: see `resolve_uri`.
-        create: whether it is made; who only reads must not make one where a path is mistyped.
+        create: whether runs are to be logged: a new SQLite store is made, its folder included, and whether it can be
+            written is known at once. Without it nothing is made where a path is mistyped, and MLflow is loaded only
+            when something asks for it.
 
     Raises:
-        TrackingError: it cannot be reached, made or written.
+        TrackingError: it is not there, cannot be reached, made or written, or is of another version of MLflow.
     """
 
     def __init__(self, uri: str | None = None, *, create: bool = True):
         self.uri = resolve_uri(uri)
-        file = sqlite_file(self.uri)
-        if not create and file and not file.exists():
+        self.file = sqlite_file(self.uri)
+        self._experiments: dict[str, str] = {}
+        if create:
+            _ = self.client
+        elif self.file and not self.file.exists():
             raise TrackingError(
                 f"there is no store at {shown(self.uri)}; check the path, or train with benchmark run, which makes one."
             )
-        self._experiments: dict[str, str] = {}
+        elif self.file:
+            with answering(self.uri):
+                sqlite.check_tables(self.file)
+
+    @functools.cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client on this store."""
         quieten()
         try:
             from mlflow import MlflowClient
@@ -66,11 +79,15 @@ class Store:
             raise TrackingError(
                 "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
             ) from error
-        with answering(self.uri), alone(file), soon():
-            probe(file)
-            self.client = cast("MlflowClient", Client(MlflowClient(tracking_uri=self.uri), self.uri))
-            # The first question makes the tables of a new store, which must happen once, by one process.
-            self.client.search_experiments(max_results=1)
+        with answering(self.uri), soon():
+            if self.file:
+                sqlite.make(self.file)
+                sqlite.check_tables(self.file)
+                sqlite.check_version(self.file)
+                sqlite.check_writable(self.file)
+            client = cast("MlflowClient", Client(MlflowClient(tracking_uri=self.uri), self.uri))
+            client.search_experiments(max_results=1)
+        return client
 
     def start(self, started: Started) -> str:
         """Log a run as RUNNING; its MLflow run id."""
@@ -222,8 +239,7 @@ class Store:
             return self._experiments[name]
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            file = sqlite_file(self.uri)
-            location = (file.parent / "artifacts").as_uri() if file else None
+            location = (self.file.parent / "artifacts").as_uri() if self.file else None
             # Without this tag the UI opens on its pages for language models instead of on the runs.
             tags = {"mlflow.experimentKind": "custom_model_development"}
             with contextlib.suppress(TrackingError):
