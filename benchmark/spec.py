@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import json
 import math
+import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 from benchmark.protocol import SCENARIOS, Scenario
 from benchmark.studies import Study, scale_fields, scale_ranges, study_of
 from benchmark.studies.stir import is_file as is_file
+from benchmark.system.modules import find_source
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
 #: A field that is left open: it becomes what the study says, and stays None where the study has no such field.
@@ -127,10 +129,14 @@ class RunSpec:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, as 64 hex digits."""
+        return self.hash_with(self.model_key, self.dataset_key)
+
+    def hash_with(self, model_key: str, dataset_key: str) -> str:
+        """What `hash` is on the machine where model and data set have these keys."""
         study = self.study
         values = {
             name: value
-            for name, value in {**self.to_dict(), "model": self.model_key, "dataset": self.dataset_key}.items()
+            for name, value in {**self.to_dict(), "model": model_key, "dataset": dataset_key}.items()
             if name in study.identity or name in study.optional or value != getattr(study.protocol, name)
         }
         # json writes floats by repr, the shortest text that reads back as the same number: stable since 3.1.
@@ -184,6 +190,7 @@ class RunSpec:
         """
         self._validate_numbers()
         self.study.check(self)
+        self.study.check_settings(self)
         self._refuse_foreign()
         return self
 
@@ -239,24 +246,51 @@ class RunSpec:
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
         """The spec that `to_dict` gave.
 
+        Every value is checked as far as it can be without the model and the data, which may be on another machine;
+        nothing is imported or read.
+
         Raises:
-            InvalidArgument: a field is missing or unknown, or a value is of the wrong kind.
+            InvalidArgument: a field is missing or unknown, or a value is not accepted.
         """
         known = {field.name: field for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
                 raise UnknownName("field of a run", key, known)
-        if missing := [name for name in ("model", "dataset") if name not in values]:
+        if missing := [name for name in ("model", "dataset") if values.get(name) is None]:
             raise InvalidArgument(f"a run needs {', '.join(missing)}.")
-        for key in ("model", "dataset", "interpolation"):
-            if not isinstance(values.get(key, ""), str):
-                raise InvalidArgument(f"{key} {values[key]!r} is no text.")
+        for key, value in values.items():
+            _check_kind(key, value, str(known[key].type).partition(" ")[0])
         spec = cls(**values)
         if missing := [name for name in spec.study.identity if getattr(spec, name) is None]:
             raise InvalidArgument(f"a run on {spec.dataset} needs {', '.join(missing)}.")
         spec._validate_numbers()
         spec._refuse_foreign()
+        spec.study.check_settings(spec)
         return spec
+
+
+#: Kind of a field, as it is annotated -> how it is called, and the Python types that are of that kind.
+_KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "str": ("text", (str,)),
+    "int": ("an integer", (int,)),
+    "float": ("a number", (int, float)),
+    "bool": ("true or false", (bool,)),
+}
+#: Neither a name nor a number of a run is longer; longer ones are somebody's mistake or malice.
+_LONGEST_TEXT, _LARGEST = 4096, 2**53
+
+
+def _check_kind(name: str, value: object, kind: str) -> None:
+    if value is None:
+        return
+    called, types = _KINDS[kind]
+    what = name.replace("_", " ")
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+        raise InvalidArgument(f"{what} must be {called}, not {reprlib.repr(value)}.")
+    if isinstance(value, str) and not (value.isprintable() and 0 < len(value) <= _LONGEST_TEXT):
+        raise InvalidArgument(f"{what} must be printable text, not {reprlib.repr(value)}.")
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        raise InvalidArgument(f"{what} {reprlib.repr(value)} is out of range.")
 
 
 def default_lr(model: str, dataset: str, evaluation: int | None = None) -> float:
@@ -265,6 +299,12 @@ def default_lr(model: str, dataset: str, evaluation: int | None = None) -> float
 
     cell = None if evaluation is None else published.cell(model, dataset, evaluation)
     return cell.lr if cell else study_of(dataset).protocol.lr
+
+
+def is_key_of(key: str, name: str) -> bool:
+    """Whether `key` can be the `model_key` or `dataset_key` of what a spec calls `name`, whatever its content."""
+    stem = Path(name).stem if is_file(name) else name
+    return key == name or (key.startswith(f"{stem}-") and bool(re.fullmatch("[0-9a-f]{12}", key[len(stem) + 1 :])))
 
 
 @functools.lru_cache(maxsize=32)
@@ -279,15 +319,12 @@ def _file_key(path: str, name: str) -> str:
 def _source_key(target: str) -> str:
     # Read once for each process, as the module itself is: an edit while it runs changes nothing in it.
     module = target.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        found = None
-    if found is None or not found.origin or not Path(found.origin).is_file():
+    source = find_source(module)
+    if source is None:
         raise InvalidArgument(f"no source file of module {module!r} of the model {target!r}.")
-    return f"{target}-{_sha256(found.origin)[:12]}"
+    return f"{target}-{_sha256(source)[:12]}"
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -193,12 +193,19 @@ class Study:
         return UnknownName(f"{self.title} model", model, self.list_models())
 
     def check(self, spec: RunSpec) -> None:
-        """Refuse a spec whose model, data or setting is none of this study.
+        """Refuse a spec whose model or data are not there, or are not of this study.
 
         Raises:
             UnknownName, InvalidArgument, DatasetError: as `RunSpec.validate`.
         """
         raise NotImplementedError
+
+    def check_settings(self, spec: RunSpec) -> None:
+        """Refuse a setting that is not accepted whatever the model and the data are; imports and reads nothing.
+
+        Raises:
+            UnknownName, InvalidArgument: as `RunSpec.validate`.
+        """
 
     def check_effective(self, spec: RunSpec) -> None:
         """Refuse a setting that the model ignores; see `RunSpec.check_effective`."""

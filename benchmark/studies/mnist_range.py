@@ -107,7 +107,10 @@ class MnistRange(ErrorStudy):
 
     def check(self, spec: RunSpec) -> None:
         self.check_model(spec.model)
-        scale_fields.check(spec)
+        scale_fields.check_model(spec)
+
+    def check_settings(self, spec: RunSpec) -> None:
+        scale_fields.check_settings(spec)
         low, high = parse_range(spec.scale_range)
         object_scales.check(spec.distribution or "", low, high)
         if spec.digits not in TRAINING_DIGITS:

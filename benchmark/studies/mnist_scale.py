@@ -93,11 +93,14 @@ class MnistScale(ErrorStudy):
         return VARIANTS[name].label, create_mnist_scale_model(name)
 
     def check(self, spec: RunSpec) -> None:
+        self.check_model(spec.model)
+        scale_fields.check_model(spec)
+
+    def check_settings(self, spec: RunSpec) -> None:
         from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
 
-        self.check_model(spec.model)
         check_realization(spec.realization)
-        scale_fields.check(spec)
+        scale_fields.check_settings(spec)
         check_batches(spec.batch_size, SPLIT_SIZES["train"])
 
     def setting(self, spec: RunSpec) -> str:

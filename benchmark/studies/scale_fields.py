@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,27 +50,39 @@ def resolved(spec: RunSpec) -> dict[str, Any]:
     return {**own_values(spec.model, spec.scale_parameterisation), **given}
 
 
-def check(spec: RunSpec) -> None:
-    """Refuse scales that cannot be, and fields of scales for a model that learns none.
+def check_model(spec: RunSpec) -> None:
+    """Refuse these fields for a model whose scales are not learned; imports a model that is a class.
 
     Raises:
-        UnknownName: no such parameterisation.
-        InvalidArgument: a start out of range, or a model whose scales are not learned.
+        InvalidArgument: naming the field.
     """
     given = [name for name in FIELDS if getattr(spec, name) is not None]
-    if not given:
-        return
-    if not _learns(spec.model):
+    if given and not _learns(spec.model):
         raise InvalidArgument(
             f"{option(given[0], getattr(spec, given[0]))} does not apply to {spec.model}, whose scales are not "
             f"learned; leave it out, or choose one of {', '.join(LEARNERS)}."
         )
+
+
+def check_settings(spec: RunSpec) -> None:
+    """Refuse scales that cannot be.
+
+    Raises:
+        UnknownName: no such parameterisation.
+        InvalidArgument: a start out of range.
+    """
+    if all(getattr(spec, name) is None for name in FIELDS):
+        return
     for name in ("sigma", "isr"):
         value = getattr(spec, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise InvalidArgument(f"{name} {value!r} is no number.")
+            raise InvalidArgument(f"{name} {value!r} is not a number.")
+        if value is not None and not 0 < value < math.inf:
+            raise InvalidArgument(f"{name} {value!r} is not accepted: it must be finite and above 0.")
     if not isinstance(spec.learn_sigma, bool | None):
         raise InvalidArgument(f"learn sigma {spec.learn_sigma!r} is neither true nor false.")
+    if spec.scale_parameterisation is not None:
+        find_freedom(spec.scale_parameterisation)
     if spec.model in LEARNERS:
         found = resolved(spec)
         check_start(2, found["scale_parameterisation"], found["sigma"], found["isr"], spec.learn_sigma)

@@ -125,7 +125,6 @@ class Stir(Study):
     def check(self, spec: RunSpec) -> None:
         import siconvnet
         from siconvnet.datasets import list_datasets
-        from siconvnet.models import check_model_arguments
 
         if is_file(spec.dataset):
             if not Path(spec.dataset).is_file():
@@ -135,13 +134,18 @@ class Stir(Study):
         self.check_model(spec.model)
         if _is_class(spec.model):  # of our own names the list is enough: to look at a model loads PyTorch
             siconvnet.model_info(spec.model)
+        scale_fields.check_model(spec)
+
+    def check_settings(self, spec: RunSpec) -> None:
+        from siconvnet.models import check_model_arguments
+
         if spec.evaluation is None:
             choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
             raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")
         find_scenario(spec.evaluation)
         # Channels and classes come with the data and are checked there.
         check_model_arguments(1, 2, spec.kernel_size, spec.interpolation)
-        scale_fields.check(spec)
+        scale_fields.check_settings(spec)
 
     def check_effective(self, spec: RunSpec) -> None:
         import siconvnet

@@ -140,7 +140,7 @@ def test_dictionary_of_another_version_is_refused() -> None:
         RunSpec.from_dict({**PLAIN.to_dict(), "patiense": 3})
     with pytest.raises(InvalidArgument, match="evaluation"):
         RunSpec.from_dict({"model": "standard", "dataset": "emoji"})
-    with pytest.raises(InvalidArgument, match="no text"):
+    with pytest.raises(InvalidArgument, match="model must be text, not 3"):
         RunSpec.from_dict({**PLAIN.to_dict(), "model": 3})
 
 
