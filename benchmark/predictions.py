@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.protocol import BANDS, Scenario
+from siconvnet.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,20 @@ class Predictions:
     labels: Integers
     scales: Integers
     losses: NDArray[np.float32]
+
+    def check(self) -> None:
+        """Refuse arrays that no test of a model can have given.
+
+        Raises:
+            InvalidArgument: naming the array.
+        """
+        count = len(self.labels) if self.labels.ndim == 1 else 0
+        for name in ("predicted", "labels", "scales", "losses"):
+            values = getattr(self, name)
+            if values.shape != (count,) or not count:
+                raise InvalidArgument(f"{name} has the shape {values.shape}; four arrays of one length are needed.")
+            if not np.isfinite(values).all() or values.min() < 0:
+                raise InvalidArgument(f"{name} must be finite and not negative.")
 
     def accuracy(self, scales: Iterable[int]) -> float:
         """Percent of the objects of these sizes whose class was found; nan where there are none."""

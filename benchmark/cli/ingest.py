@@ -14,9 +14,10 @@ from benchmark.cli.options import tracking_uri
 @tracking_uri
 @click.option("--keep", is_flag=True, help="Leave the records where they are.")
 def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> None:
-    """Log the records in DIR to MLflow, each once, and remove them.
+    """Log the records in DIR to MLflow, each once, and remove their files.
 
-    DIR is what `benchmark run --records DIR` wrote into. Safe to repeat, to interrupt and to run twice at a time.
+    DIR is what `benchmark run --records DIR` wrote into, or a single record. Safe to repeat, to interrupt and to run
+    twice at a time. Each record is checked as a whole first; one that is broken stays, and the others go on.
     """
     from benchmark.store import Store, shown
     from benchmark.store.ingestion import ingest as ingest_records
@@ -30,8 +31,9 @@ def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> N
     broken: list[str] = []
     for folder in folders:
         for outcome in ingest_records(folder, store, keep=keep):
-            if outcome.record is None:
+            if outcome.error:
                 broken.append(outcome.error)
+            if outcome.record is None:
                 continue
             spec, status = outcome.record.spec, outcome.record.status
             logged, known = logged + bool(outcome.run_id), known + (not outcome.run_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ class Outcome:
     Attributes:
         record: None where the folder could not be read.
         run_id: of MLflow, where it was logged now.
-        error: why it could not be read; the folder stays.
+        error: why it could not be read, or not removed; the folder stays.
     """
 
     folder: Path
@@ -40,10 +39,11 @@ class Outcome:
 def ingest(
     root: Path | str, store: Store, *, keep: bool = False, once: bool = False, wait: float = -1
 ) -> Iterator[Outcome]:
-    """Log the records under `root` and remove each after it is logged.
+    """Log the records in `root`, and `root` itself if it is one, and remove the files of each after it is logged.
 
     Safe to run twice at a time: one waits for the other. A record that the store has already is not logged
-    again, so a crash between logging and removing does no harm either.
+    again, so a crash between logging and removing does no harm either. Nothing is removed but the files that a record
+    is made of; a folder that holds others stays with these.
 
     Args:
         keep: leave the folders where they are.
@@ -57,29 +57,40 @@ def ingest(
     """
     from filelock import FileLock, Timeout
 
-    root = Path(root)
-    first = records.find(root)
-    # Of a single record the lock lies beside it, where it survives the record.
-    beside = root.parent if first == [root] else root
+    root = Path(root).absolute()
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(FileLock(beside / ".ingest.lock", timeout=wait))
-        except Timeout:
-            raise Busy(f"another process logs the records in {str(root)!r}.") from None
-        for folder in records.find(root) if root.is_dir() else ():
+        for folder in _locked(root):
             try:
-                record = records.read(folder)
-            except RecordError as error:
-                yield Outcome(folder, error=str(error))
-                continue
-            run_id = store.log_record(record, once=once)
+                stack.enter_context(FileLock(folder / ".ingest.lock", timeout=wait))
+            except Timeout:
+                raise Busy(f"another process logs the records in {str(root)!r}.") from None
+        # Another process may have logged the last of them meanwhile, and removed the folder with it.
+        found = (records.find(root), records.find_removed(root)) if root.is_dir() else ((), ())
+        for folder in found[1]:
             if not keep:
-                _remove(folder)
-            yield Outcome(folder, record, run_id)
+                with contextlib.suppress(RecordError):  # another time
+                    records.remove(folder)
+        for folder in found[0]:
+            yield _ingest(folder, store, keep=keep, once=once)
 
 
-def _remove(folder: Path) -> None:
-    # Out of sight first: half a record must not be found by anyone.
-    hidden = folder.with_name(f"{records.PARTIAL}{folder.name}")
-    folder.rename(hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
+def _locked(root: Path) -> list[Path]:
+    """The folders that hold the locks: each is that in which a record lies, where the lock survives the record.
+
+    Always in the same order, so that two processes never wait for each other.
+    """
+    return sorted({folder.parent for folder in records.find(root)}) or [root]
+
+
+def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
+    try:
+        record = records.read(folder)
+    except RecordError as error:
+        return Outcome(folder, error=str(error))
+    run_id = store.log_record(record, once=once)
+    try:
+        if not keep:
+            records.remove(folder)
+    except RecordError as error:
+        return Outcome(folder, record, run_id, error=str(error))
+    return Outcome(folder, record, run_id)

@@ -1,18 +1,24 @@
 """Record folders: one finished run, self-contained, for machines that cannot or should not reach MLflow.
 
 A record is `<hash>-<id>/` with `record.json`, `environment.json` and, of a run that finished,
-`model.safetensors` and `predictions.npz`. It appears at once or not at all: everything is written into a
-hidden folder beside it, flushed to the disk and then renamed. `benchmark ingest` moves records to MLflow.
+`model.safetensors` and `predictions.npz`; `SHA256SUMS`, as `sha256sum --check` reads it, covers them all. It appears
+at once or not at all: everything is written into a hidden folder beside it, flushed to the disk and then renamed.
+`benchmark ingest` moves records to MLflow. A record is checked as a whole before anything of it is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import math
 import os
-import re
 import shutil
+import stat
+import uuid
+import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,31 +26,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.events import EPOCH_METRICS, Ended, Observer, Result, Started
-from benchmark.spec import RunSpec
+from benchmark.events import Ended, Observer, Result, Started
+from benchmark.predictions import Predictions
+from benchmark.spec import RunSpec, is_key_of
+from benchmark.training import record_schema
+from benchmark.training.record_schema import Description
 from siconvnet.errors import SiconvnetError
 from siconvnet.whole_files import sync
 
-FORMAT = 1
+#: What is written. Format 1, without checksums and the model's key, is still read.
+FORMAT = 2
 RECORD, ENVIRONMENT, WEIGHTS, PREDICTIONS = "record.json", "environment.json", "model.safetensors", "predictions.npz"
-#: Folders that begin like this are being written or removed; nobody reads them.
+SUMS = "SHA256SUMS"
+#: All that a record of a finished run is made of.
+FILES = (RECORD, ENVIRONMENT, WEIGHTS, PREDICTIONS, SUMS)
+#: What `record.json` is renamed to once the record is in a store, while its files are removed.
+LOGGED = "logged.json"
+#: Folders that begin like this are being written; nobody reads them.
 PARTIAL = ".partial-"
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "format": int,
-    "id": str,
-    "spec": dict,
-    "spec_hash": str,
-    "dataset_key": str,
-    "status": str,
-    "reason": str,
-    "start_time": (int, float),
-    "end_time": (int, float),
-    "parameters": int,
-    "metrics": dict,
-    "history": list,
-}
-_STATUSES = ("FINISHED", "FAILED", "KILLED")
-_EPOCH_FIELDS = {"number", "time", *EPOCH_METRICS}
+#: The most bytes that are read of a file of text, and of an array once it is unpacked.
+_TEXT_LIMIT, _ARRAY_LIMIT = 64 * 2**20, 512 * 2**20
 
 
 class RecordError(SiconvnetError):
@@ -71,9 +72,9 @@ class Record:
 
     @property
     def artifacts(self) -> list[Path]:
-        """The files that a store keeps: weights, predictions, environment."""
-        names = (WEIGHTS, PREDICTIONS, ENVIRONMENT)
-        return [self.folder / name for name in names if (self.folder / name).is_file()]
+        """The files that a store keeps: the environment, and of a finished run weights and predictions."""
+        names = (WEIGHTS, PREDICTIONS, ENVIRONMENT) if self.status == "FINISHED" else (ENVIRONMENT,)
+        return [self.folder / name for name in names]
 
 
 class RecordWriter(Observer):
@@ -128,7 +129,35 @@ def write(run: Result | Ended, root: Path) -> Path:
     with laid(final) as folder:
         write_artifacts(run, folder)
         _write_json(folder / RECORD, _description(run))
+        seal(folder)
     return final
+
+
+def seal(folder: Path) -> None:
+    """Write the checksums of a record's files, in the form of `sha256sum`."""
+    names = [name for name in FILES if name != SUMS and (folder / name).is_file()]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    write_bytes(folder / SUMS, "".join(lines).encode("ascii"))
+
+
+def remove(folder: Path) -> None:
+    """Remove the files that a record is made of, and the folder if it holds nothing else.
+
+    The first step makes the folder cease to be a record, so what is left of a removal that was cut short is never
+    taken for one; `find_removed` finds it.
+
+    Raises:
+        RecordError: a file cannot be removed.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / RECORD).rename(folder / LOGGED)
+        for name in (*FILES, LOGGED):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"{folder.name}: cannot remove it: {error.strerror or error}.") from None
+    with contextlib.suppress(OSError):  # it holds files of others, or is somebody's current folder
+        folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -140,9 +169,9 @@ def laid(final: Path) -> Iterator[Path]:
     Raises:
         RecordError: it cannot be written; nothing is left behind.
     """
-    hidden = final.with_name(f"{PARTIAL}{final.name}")
+    # A name of its own: what another process left, or is writing, is never in the way.
+    hidden = final.with_name(f"{PARTIAL}{final.name}-{uuid.uuid4().hex[:8]}")
     try:
-        shutil.rmtree(hidden, ignore_errors=True)
         hidden.mkdir(parents=True)
         yield hidden
         sync(hidden)
@@ -173,17 +202,29 @@ def write_artifacts(run: Result | Ended, folder: Path) -> None:
 
 
 def find(root: Path | str) -> list[Path]:
-    """The complete record folders under `root`, by name; a folder that is a record gives itself.
+    """The complete record folders in `root`, by name; `root` itself comes first if it is one.
 
     Raises:
         RecordError: there is no such folder.
     """
-    root = Path(root)
+    return _with_file(root, RECORD)
+
+
+def find_removed(root: Path | str) -> list[Path]:
+    """The folders in `root`, or `root` itself, of records that are in a store and were not removed to the end.
+
+    Raises:
+        RecordError: there is no such folder.
+    """
+    return _with_file(root, LOGGED)
+
+
+def _with_file(root: Path | str, name: str) -> list[Path]:
+    root = Path(root).absolute()
     if not root.is_dir():
         raise RecordError(f"no folder {str(root)!r}; give the one that --records wrote into.")
-    if (root / RECORD).is_file():
-        return [root]
-    return sorted(f for f in root.iterdir() if not f.name.startswith(".") and (f / RECORD).is_file())
+    folders = [root, *sorted(folder for folder in root.iterdir() if not folder.name.startswith("."))]
+    return [folder for folder in folders if (folder / name).is_file() and not (folder / name).is_symlink()]
 
 
 def find_finished(root: Path | str, spec_hash: str) -> Record | None:
@@ -191,50 +232,145 @@ def find_finished(root: Path | str, spec_hash: str) -> Record | None:
     for folder in sorted(Path(root).glob(f"{spec_hash[:16]}-*")):
         # Another process may hand it over and remove it at any moment.
         with contextlib.suppress(RecordError):
-            if (record := read(folder)).status == "FINISHED":
+            record = read(folder)
+            if (record.status, record.spec_hash) == ("FINISHED", spec_hash):
                 return record
     return None
 
 
 def read(folder: Path | str) -> Record:
-    """Read and check a record folder.
+    """Read a record and check all of it: kinds, names and ranges, checksums, weights, and whether its figures are
+    those of its predictions. Nothing is imported that the record names.
 
     Raises:
-        RecordError: it is none, of a newer format, or broken; the message says where.
+        RecordError: it is not a record, of a newer format, or broken; the message says where.
     """
     folder = Path(folder)
-    values = _read_json(folder / RECORD)
-    if values.get("format") != FORMAT:
-        raise RecordError(f"{folder.name}: record format {values.get('format')!r}; this version reads {FORMAT}.")
-    for name, kind in _FIELDS.items():
-        if not isinstance(values.get(name), kind):
-            raise RecordError(f"{folder.name}: {RECORD} lacks a proper {name!r}.")
-    if not re.fullmatch("[0-9a-f]{32}", values["id"]):
-        raise RecordError(f"{folder.name}: {values['id']!r} is no record id.")
-    if values["status"] not in _STATUSES:
-        raise RecordError(f"{folder.name}: status {values['status']!r} is none of {', '.join(_STATUSES)}.")
-    if not all(isinstance(epoch, dict) and epoch.keys() >= _EPOCH_FIELDS for epoch in values["history"]):
-        raise RecordError(f"{folder.name}: an epoch of its history is incomplete.")
-    for where, figures in (("metrics", values["metrics"]), *((f"epoch {e['number']}", e) for e in values["history"])):
-        own = figures.get("own", {})
-        for name, value in {**figures, **(own if isinstance(own, dict) else {"own figures": own}), "own": None}.items():
-            if value is not None and not _is_number(value):
-                raise RecordError(f"{folder.name}: {name} of its {where} is {value!r}, which is no number.")
-    if values["status"] == "FINISHED" and "test_acc" not in values["metrics"]:
-        raise RecordError(f"{folder.name}: a finished run without a test accuracy.")
-    for name in (WEIGHTS, PREDICTIONS) if values["status"] == "FINISHED" else ():
-        if not (folder / name).is_file():
-            raise RecordError(f"{folder.name}: {name} is missing.")
     try:
-        spec = RunSpec.from_dict(values["spec"])
+        return _read(folder)
     except SiconvnetError as error:
         raise RecordError(f"{folder.name}: {error}") from None
-    known = {name: values[name] for name in _FIELDS if name not in ("format", "spec")}
-    return Record(folder=folder, spec=spec, environment=_read_json(folder / ENVIRONMENT), **known)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _read(folder: Path) -> Record:
+    if folder.is_symlink():
+        raise RecordError("it is a symbolic link; give the folder that it leads to.")
+    content = _content(folder / RECORD)
+    with _within(RECORD):
+        found = record_schema.format_of(content)
+        if found not in (1, FORMAT):
+            raise RecordError(f"record format {str(found)[:20]}; this version reads 1 and {FORMAT}.")
+        said = record_schema.parse(Description, content)
+        spec = RunSpec.from_dict(said.spec)
+        _check_hash(spec, said)
+    environment = _content(folder / ENVIRONMENT)
+    with _within(ENVIRONMENT):
+        described = record_schema.parse(record_schema.Environment, environment)
+    if said.format > 1:
+        _check_sums(folder)
+    if said.status == "FINISHED":
+        _check_weights(folder / WEIGHTS, said.parameters)
+        _check_figures(said.metrics, spec, folder / PREDICTIONS)
+    return Record(
+        folder,
+        said.id,
+        spec,
+        said.spec_hash,
+        said.dataset_key,
+        said.status,
+        said.reason,
+        said.start_time,
+        said.end_time,
+        said.parameters,
+        said.metrics,
+        [epoch.model_dump() for epoch in said.history],
+        described.model_dump(exclude_unset=True),
+    )
+
+
+@contextlib.contextmanager
+def _within(name: str) -> Iterator[None]:
+    """Name the file that an error is about."""
+    try:
+        yield
+    except RecordError:
+        raise
+    except SiconvnetError as error:
+        raise RecordError(f"{name}: {error}") from None
+
+
+def _check_hash(spec: RunSpec, said: Description) -> None:
+    """Refuse a hash that is not of the spec, under which the run would stand for another one."""
+    if not is_key_of(said.dataset_key, spec.dataset):
+        raise RecordError(f"dataset_key is not of the data set {spec.dataset!r}.")
+    model_key = said.model_key
+    if model_key is None:
+        if said.format > 1:
+            raise RecordError(f"{RECORD}: model_key is missing.")
+        if ":" in spec.model:  # format 1 does not say of which source
+            return
+        model_key = spec.model
+    if not (is_key_of(model_key, spec.model) if ":" in spec.model else model_key == spec.model):
+        raise RecordError(f"model_key is not of the model {spec.model!r}.")
+    if spec.hash_with(model_key, said.dataset_key) != said.spec_hash:
+        raise RecordError("spec_hash is not that of its spec.")
+
+
+def _check_sums(folder: Path) -> None:
+    """Compare the files with their checksums."""
+    lines = _content(folder / SUMS).decode("utf-8", "replace").splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in FILES:
+        if name == SUMS or (name not in sums and not (folder / name).exists()):
+            continue
+        with _opened(folder / name) as file:
+            if sums.get(name) != hashlib.file_digest(file, "sha256").hexdigest():
+                raise RecordError(f"{name} is damaged: it does not have the checksum in {SUMS}.")
+
+
+def _check_weights(path: Path, parameters: int) -> None:
+    """Refuse what is not a file of weights, or holds fewer numbers than were trained."""
+    from safetensors import safe_open
+
+    with _opened(path):
+        pass  # refuses a link, which the following would go after
+    try:
+        with safe_open(path, "numpy") as file:
+            count = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except Exception as error:  # of many kinds, as the damage
+        raise RecordError(f"{path.name} is damaged: {_one_line(error)}.") from None
+    if count < parameters:
+        raise RecordError(f"{path.name} holds {count:,} numbers, fewer than the {parameters:,} that were trained.")
+
+
+def _check_figures(metrics: dict[str, float], spec: RunSpec, path: Path) -> None:
+    """Refuse figures that are not those of the predictions."""
+    content = _content(path, _ARRAY_LIMIT)
+    try:
+        predictions = Predictions.from_arrays(_arrays(content))
+        predictions.check()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a mean over no images; its nan is equal to nothing
+            computed = spec.study.summarise(spec, predictions)
+    except Exception as error:
+        raise RecordError(f"{path.name} is damaged: {_one_line(error)}.") from None
+    for name, value in computed.items():
+        if name in metrics and not math.isclose(metrics[name], value, rel_tol=1e-5, abs_tol=1e-6):
+            raise RecordError(f"{name} is {metrics[name]:g}, and its predictions come to {value:g}.")
+
+
+def _arrays(content: bytes) -> dict[str, Any]:
+    """The arrays of an ``.npz``, none of them larger than the limit."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            if member.file_size > _ARRAY_LIMIT:
+                raise RecordError(f"{member.filename[:100]!r} unpacks to {member.file_size:,} bytes")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in ("predicted", "labels", "scales", "losses")}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
 
 
 def _description(run: Result | Ended) -> dict[str, Any]:
@@ -243,8 +379,9 @@ def _description(run: Result | Ended) -> dict[str, Any]:
         "format": FORMAT,
         "id": started.id,
         "spec": started.spec.to_dict(),
-        # Said here because the machine that reads the record may lack the data file that they come from.
+        # Said here because the machine that reads the record may lack the files that they come from.
         "spec_hash": started.spec.hash,
+        "model_key": started.spec.model_key,
         "dataset_key": started.spec.dataset_key,
         "status": "FINISHED" if isinstance(run, Result) else run.status,
         "reason": "" if isinstance(run, Result) else run.reason,
@@ -273,13 +410,35 @@ def _flush(file: Any) -> None:
     os.fsync(file.fileno())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _content(path: Path, limit: int = _TEXT_LIMIT) -> bytes:
+    """What a file of a record holds; not more than `limit` bytes are ever read."""
+    with _opened(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise RecordError(f"{path.name} is larger than {limit:,} bytes.")
+    return content
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    """A file of a record, to be read. Links are not followed: what they lead to is not the record's to give away.
+
+    Raises:
+        RecordError: it is missing, cannot be read, or is not a regular file.
+    """
+    # A pipe would be waited for without the second.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        regular = stat.S_ISREG(path.lstat().st_mode)
+        descriptor = os.open(path, flags) if regular else None
+    except FileNotFoundError:
+        raise RecordError(f"{path.name} is missing.") from None
     except OSError as error:
-        raise RecordError(f"{path.parent.name}: cannot read {path.name}: {error.strerror}.") from None
-    except ValueError as error:
-        raise RecordError(f"{path.parent.name}: {path.name} is no JSON ({error}).") from None
-    if not isinstance(values, dict):
-        raise RecordError(f"{path.parent.name}: {path.name} holds no object.")
-    return values
+        raise RecordError(f"cannot read {path.name}: {error.strerror or error}.") from None
+    if descriptor is None:
+        raise RecordError(f"{path.name} must be a regular file.")
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise RecordError(f"cannot read {path.name}: {error.strerror or error}.") from None

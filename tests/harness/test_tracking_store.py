@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli import main
 from benchmark.events import Ended, Result, Started
 from benchmark.results.frames import RUN_COLUMNS
 from benchmark.spec import RunSpec
@@ -289,6 +290,52 @@ def test_broken_record_stays_and_the_others_go_on(result: Result, store: Store, 
     outcomes = list(ingest(root, store))
     assert [bool(outcome.error) for outcome in outcomes] == [True, False]
     assert records.find(root) == [broken]
+
+
+def test_ingest_removes_what_it_has_logged_and_nothing_else(result: Result, store: Store, tmp_path: Path) -> None:
+    # A folder of records that is one itself, beside files of somebody's: a slip of cp, or an archive.
+    root = tmp_path / "records"
+    inner = records.write(result, root)
+    other = dataclasses.replace(result, started=dataclasses.replace(result.started, id="2" * 32))
+    outer = records.write(other, tmp_path)
+    for path in outer.iterdir():
+        shutil.move(path, root)
+    (root / "thesis.txt").write_text("years of work")
+    (root / "photos").mkdir()
+    (root / "photos" / "one.png").write_bytes(b"1")
+    outcomes = list(ingest(f"{root}/", store))
+    assert [outcome.folder for outcome in outcomes] == [root, inner]
+    assert all(outcome.run_id for outcome in outcomes)
+    left = {str(path.relative_to(root)) for path in root.rglob("*") if path.name != ".ingest.lock"}
+    assert left == {"thesis.txt", "photos", "photos/one.png"}
+
+
+def test_record_that_is_the_current_folder_is_ingested(
+    result: Result, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = records.write(result, tmp_path / "records")
+    monkeypatch.chdir(folder)
+    assert main(["ingest", ".", "--tracking-uri", str(database)]) == 0
+    assert "1 logged" in capsys.readouterr().out
+    assert not folder.exists()
+
+
+def test_removal_that_was_cut_short_is_finished_by_the_next(result: Result, store: Store, tmp_path: Path) -> None:
+    folder = records.write(result, tmp_path)
+    (folder / records.RECORD).rename(folder / records.LOGGED)
+    assert list(ingest(tmp_path, store, keep=True)) == []
+    assert folder.exists()
+    assert list(ingest(tmp_path, store)) == []
+    assert not folder.exists()
+
+
+def test_record_in_a_folder_that_is_a_link_is_refused(result: Result, store: Store, tmp_path: Path) -> None:
+    elsewhere = records.write(result, tmp_path / "elsewhere")
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "link").symlink_to(elsewhere)
+    (outcome,) = ingest(tmp_path / "records", store)
+    assert "symbolic link" in outcome.error
+    assert sorted(path.name for path in elsewhere.iterdir()) == sorted(records.FILES)
 
 
 def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path: Path) -> None:
