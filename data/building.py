@@ -18,6 +18,7 @@ from siconvnet.datasets.catalog import CATALOG, EMBEDDED, DatasetInfo, as_path, 
 from siconvnet.datasets.schema import read_header
 from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError, UnknownName
 from siconvnet.registry import load_target, reason_of
+from siconvnet.whole_files import link_target
 
 from . import custom
 from .assembly import assemble
@@ -134,7 +135,7 @@ def build(
         others = [other for other in list_datasets() if other not in CATALOG and is_registered(other)]
         raise UnknownName("builder", name, [*BUILDERS, *others])
     _check_jobs(jobs)
-    path = output or builder.path()
+    path = _place(output or builder.path())
     with _alone(path, progress):
         _build(name, builder, path, source, jobs or default_jobs(), progress, unverified, tell)
     return path
@@ -161,11 +162,23 @@ def build_custom(
         InvalidArgument: an option or a name that is not accepted.
         DatasetError: unreadable annotations, too few objects, or the file cannot be written.
     """
-    path = output or custom_path(name)
+    path = _place(output or custom_path(name))
     options.validate()
     _check_jobs(jobs)
     with _alone(path, progress):
         return custom.build(name, path, options, jobs=jobs, progress=progress)
+
+
+def _place(path: Path) -> Path:
+    """Where a data file is built, which a link may name: scratch files lie beside it, on the disk that has room for it.
+
+    Raises:
+        DatasetError: what is there is not a regular file.
+    """
+    path = link_target(path)
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"cannot build {path}: it is not a regular file; name one, or a place where there is none.")
+    return path
 
 
 def _check_jobs(jobs: int | None) -> None:

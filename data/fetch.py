@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from siconvnet.datasets.catalog import CATALOG, RECORD, dataset_info, dataset_path
 from siconvnet.datasets.schema import read_header
 from siconvnet.errors import DatasetError, InvalidArgument
+from siconvnet.whole_files import link_target
 
 from .files import exclusive
 
@@ -89,7 +90,7 @@ def fetch(
         InvalidArgument: the dataset needs no download.
         DatasetError: no network, the server's answer is not the file, or the file cannot be written.
     """
-    info, path = dataset_info(name), dataset_path(name)
+    info, path = dataset_info(name), link_target(dataset_path(name))
     if info.embedded or info.own or not info.fetched:
         fetched = ", ".join([*(other.name for other in CATALOG.values() if other.fetched), "stl10"])
         raise InvalidArgument(f"{name!r} is not downloaded ({info.how_to_get}); those that are: {fetched}.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from siconvnet.datasets.catalog import data_dir
 from siconvnet.datasets.stl10 import FOLDER, SPLIT_SIZES, file_sizes, find_stl10, load_stl10
 from siconvnet.errors import DatasetError
+from siconvnet.whole_files import link_target
 
 from .fetch import GZIP, Patience, Tell, download, md5, note_of
 from .files import exclusive, replacing
@@ -60,7 +61,7 @@ def fetch(
     if not force and (found := _found()):
         tell(f"{found} holds STL-10 already (--force downloads it again).")
         return found
-    folder, archive = data_dir() / FOLDER, data_dir() / ARCHIVE
+    folder, archive = data_dir() / FOLDER, link_target(data_dir() / ARCHIVE)
     with exclusive(archive, lambda: tell(f"waiting for another process that writes {archive} ...")):
         if not force and (found := _found()):
             return found

@@ -74,13 +74,13 @@ def speed(
         rows = _epochs(models, where, batch_size or chosen.protocol.batch_size, repeats or 3, batches or 2)
         table, so_far = _keep(rows, out, f"epochs-{study}")
         _show_epochs(table)
-        click.echo(f"written: {so_far.replace(so_far.with_suffix(''))}")
+        click.echo(f"written: {_settle(so_far)}")
     elif study in STUDIES:
         models = _matching(chosen, patterns)
         rows = _steps(models, where, batch_size or (4 if study == "stl10" else 16), repeats or 7, study)
         table, so_far = _keep(rows, out, "speed" if study == "stir" else f"steps-{study}")
         _show_steps(table)
-        path = so_far.replace(so_far.with_suffix(""))
+        path = _settle(so_far)
         click.echo(f"written: {path} and {_draw(table, path.with_suffix('.png'))}")
     else:
         raise InvalidArgument(f"speed is measured on {', '.join([*STUDIES, EPOCHS])}, not on {study}.")
@@ -135,6 +135,15 @@ def _keep(rows: Iterator[dict[str, Any]], out: Path, stem: str) -> tuple[pd.Data
         so_far = out / f"{stem}-{_slug(table)}.csv.part"
         write_text(so_far, table.to_csv(index=False, lineterminator="\n"))
     return table, so_far
+
+
+def _settle(so_far: Path) -> Path:
+    """Give the file of a measurement that is complete its name."""
+    from benchmark.system.files import write_text
+
+    path = write_text(so_far.with_suffix(""), so_far.read_text(encoding="utf-8"))
+    so_far.unlink()
+    return path
 
 
 def _show_steps(table: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ def write_npz(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> Non
     """Write a compressed ``.npz`` that can be read without pickle. The same arrays give the same bytes.
 
     Raises:
+        OSError: it cannot be written.
         ValueError: an array holds Python objects.
     """
     import numpy as np
@@ -40,4 +42,5 @@ def write_npz(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> Non
         if np.asanyarray(array).dtype.hasobject:
             raise ValueError(f"the array {name!r} holds Python objects, which are never written.")
     named: dict[str, Any] = dict(arrays)
-    np.savez_compressed(target, **named)
+    with replacing(target) if isinstance(target, Path) else contextlib.nullcontext(target) as stream:
+        np.savez_compressed(stream, **named)

@@ -40,6 +40,24 @@ def test_a_folder_becomes_a_dataset(benchmark, image_folder, tmp_path):
     assert "none known for this file" in benchmark("data", "verify", "mine")[1]
 
 
+def test_a_file_that_a_link_names_is_built_where_it_leads(benchmark, image_folder, tmp_path):
+    small, big = tmp_path / "small", tmp_path / "big"
+    small.mkdir()
+    big.mkdir()
+    (small / "mine.npz").symlink_to(big / "mine.npz")
+    code, _, err = benchmark(
+        "data", "build", "mine", "--images", image_folder(), "--instances", 1, "--output", small / "mine.npz"
+    )
+    assert code == 0, err
+    assert (small / "mine.npz").is_symlink() and (big / "mine.npz").is_file()
+    os.mkfifo(small / "pipe.npz")
+    code, _, err = benchmark(
+        "data", "build", "mine", "--images", image_folder(), "--instances", 1, "--output", small / "pipe.npz"
+    )
+    assert code == 1 and "not a regular file" in err
+    assert {path.name for path in small.iterdir()} == {"mine.npz", "pipe.npz"}
+
+
 def test_it_can_be_trained_on(benchmark, image_folder, tmp_path):
     benchmark("data", "build", "mine", "--images", image_folder(), "--instances", 1)
     run = ("run", "-m", "standard", "-d", "mine", "-e", 2, "--epochs", 1, "-q", "--device", "cpu")
