@@ -185,19 +185,19 @@ def _to_mlflow(
 ) -> None:
     from benchmark.store import LiveRun, TrackingError, shown
     from benchmark.store.orphans import repair
-    from benchmark.store.run_states import read_states
+    from benchmark.store.run_states import states_of
 
     where = f"in {shown(store.uri)}"
     with held as mine:
         spec = mine.spec
         known = store.find_finished(spec)
         if known and not force:
-            line = f"finished before: MLflow run {known.info.run_id} {where} (--force repeats it)"
-            _show(console, spec, known.data.metrics, line)
+            line = f"finished before: MLflow run {known.run_id} {where} (--force repeats it)"
+            _show(console, spec, known.metrics, line)
             return
         if mine.checkpoint.path.is_file():
             # Whoever was killed without a word left a run that seems to go on.
-            for run in repair(store, read_states(store.uri)):
+            for run in repair(store, states_of(store)):
                 _say(console, f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
         live = LiveRun(store)
         result = train([mine, live], None if known else mine.checkpoint)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchmark.store.entries import model_of
+from benchmark.store.reading import Fields
 from benchmark.studies import STIR
 
 if TYPE_CHECKING:
@@ -17,25 +18,25 @@ if TYPE_CHECKING:
 def failures(store: Store) -> dict[Cell, str]:
     """Cells in which a run was started and did not finish -> the latest one's reason."""
     reasons: dict[Cell, str] = {}
-    for run in store.runs_of(STIR, "!= 'FINISHED'"):
-        if {"data", "evaluation", "model"} <= set(run.data.params):
-            status = run.info.status.lower()
-            reasons.setdefault(_cell(run.data.params), f"{status}: {run.data.tags.get('reason', 'no reason given')}")
+    for run in store.read([STIR], statuses=["FAILED", "KILLED", "RUNNING"]):
+        if {"data", "evaluation", "model"} <= set(run.params):
+            status = run.status.lower()
+            reasons.setdefault(_cell(run.params), f"{status}: {run.tags.get('reason', 'no reason given')}")
     return reasons
 
 
 def count_failed(store: Store, kernel_size: int, interpolation: str) -> Counter[tuple[Cell, float]]:
     """How many runs of each cell and learning rate failed and have not finished since, of those that a leaderboard
     would count: of one setting, and not shortened."""
-    failed = {run.data.tags.get("spec_hash"): run.data for run in store.runs_of(STIR, "= 'FAILED'")}
+    failed = {run.tags.get("spec_hash"): run for run in store.read([STIR], statuses=["FAILED"])}
     if failed:
-        for run in store.runs_of(STIR):
-            failed.pop(run.data.tags.get("spec_hash"), None)
+        for run in store.read([STIR], statuses=["FINISHED"], fields=Fields((), (), ("spec_hash",))):
+            failed.pop(run.tags.get("spec_hash"), None)
     setting = {"kernel_size": str(kernel_size), "interpolation": interpolation}
     return Counter(
-        (_cell(data.params), float(data.params["lr"]))
-        for data in failed.values()
-        if setting.items() <= data.params.items() and data.tags.get("protocol") != "shortened"
+        (_cell(run.params), float(run.params["lr"]))
+        for run in failed.values()
+        if setting.items() <= run.params.items() and run.tags.get("protocol") != "shortened"
     )
 
 

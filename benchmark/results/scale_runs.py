@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,14 @@ from benchmark.protocol import BANDS
 from benchmark.results.frames import TableError, read_csv
 from benchmark.results.runs import read_field, spec_of
 from benchmark.spec import RunSpec
+from benchmark.store.reading import NOTHING
 from benchmark.studies import STIR, STUDIES, Study, scale_fields
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.store import Store
+    from benchmark.store.reading import StoredRun
 
 SETTING = ("scale_range", "distribution", "augment", "evaluation")
 FINAL = ("test_err", "test_acc", "best_acc", *(f"acc_{band.first}_{band.last}" for band in BANDS))
@@ -55,12 +57,15 @@ def read(store: Store) -> pd.DataFrame:
     for study in STUDIES.values():
         if not set(scale_fields.FIELDS) <= set(study.fields):
             continue
-        runs = list(store.runs_of(study, where=f"metrics.{_MARK}1 > 0"))
+        runs = store.read([study], statuses=["FINISHED"], metrics=[f"{_MARK}1"])
         if runs and study is STIR:
-            runs += store.runs_of(study, where=f"params.model = '{_REFERENCE}'")
-        latest = {run.data.tags.get("spec_hash", run.info.run_id): run for run in reversed(runs)}
+            runs += store.read([study], statuses=["FINISHED"], params={"model": _REFERENCE})
+        latest = {run.tags.get("spec_hash", run.run_id): run for run in reversed(runs)}
+        names = [*_scale_columns([run.metrics for run in runs]), "val_acc"]
+        by_epoch = store.read([study], run_ids={run.run_id for run in runs}, fields=NOTHING, histories=names)
+        histories = {run.run_id: run.histories for run in by_epoch}
         for run in latest.values():
-            rows += _rows(store, study, run)
+            rows += _rows(study, run, histories[run.run_id])
     table = pd.DataFrame(rows, columns=[*COLUMNS, *_scale_columns(rows)])
     return table.sort_values(["study", "section", "model", "run_id", "epoch"], ignore_index=True)
 
@@ -102,7 +107,7 @@ def scale_columns(table: pd.DataFrame) -> list[str]:
     return _scale_columns([dict.fromkeys(table.columns)])
 
 
-def _scale_columns(rows: list[dict[str, Any]]) -> list[str]:
+def _scale_columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     names = {name for row in rows for name in row if name.startswith(_MARK) and name.removeprefix(_MARK).isdigit()}
     return sorted(names, key=lambda name: int(name.removeprefix(_MARK)))
 
@@ -159,22 +164,18 @@ def _facts(study: Study, spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def _rows(store: Store, study: Study, run: Any) -> Iterator[dict[str, Any]]:
-    params: Mapping[str, Any] = {**run.data.params, "dataset": run.data.params.get("data")}
+def _rows(study: Study, run: StoredRun, histories: Mapping[str, Mapping[int, float]]) -> Iterator[dict[str, Any]]:
+    params: Mapping[str, Any] = {**run.params, "dataset": run.params.get("data")}
     spec = spec_of(study, {name: read_field(name, params.get(name)) for name in study.fields})
     fixed = {
         **_facts(study, spec),
         **{name: getattr(spec, name) for name in ("lr", "seed")},
-        "run_id": run.info.run_id,
-        **{name: run.data.metrics.get(name) for name in FINAL},
+        "run_id": run.run_id,
+        **{name: run.metrics.get(name) for name in FINAL},
     }
-    scales = {name: _history(store, run, name) for name in _scale_columns([run.data.metrics])}
-    accuracies = _history(store, run, "val_acc")
+    scales = {name: histories[name] for name in _scale_columns([run.metrics])}
+    accuracies = histories.get("val_acc", {})
     kept = max(accuracies, key=lambda epoch: (accuracies[epoch], -epoch), default=None)
     for epoch in sorted(scales[f"{_MARK}1"]) if scales else [kept or 1]:
         values = {name: history.get(epoch) for name, history in scales.items()}
         yield {**fixed, **values, "epoch": epoch, "kept": epoch == kept}
-
-
-def _history(store: Store, run: Any, name: str) -> dict[int, float]:
-    return {point.step: point.value for point in store.client.get_metric_history(run.info.run_id, name)}

@@ -13,7 +13,9 @@ from benchmark.spec import RunSpec
 from benchmark.studies import scale_fields
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run, RunTag
+    from mlflow.entities import Metric, RunTag
+
+    from benchmark.store.reading import StoredRun
 
 CUSTOM = "custom"
 
@@ -73,16 +75,14 @@ def params_of(spec: RunSpec, data: str, parameters: int) -> dict[str, Any]:
     return values
 
 
-def run_row(run: Run) -> dict[str, Any]:
+def run_row(run: StoredRun) -> dict[str, Any]:
     """A run of STIR in the columns of `benchmark.results.frames.RUN_COLUMNS`."""
-    params, metrics = run.data.params, run.data.metrics
-    took = metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
     row: dict[str, Any] = {
-        key: params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
+        key: run.params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
     }
-    row["model"] = params.get("model") and model_of(params)
-    measured = {key: metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
-    return {**row, **measured, "dataset": params.get("data"), "run_time": took, "run_id": run.info.run_id}
+    row["model"] = run.params.get("model") and model_of(run.params)
+    measured = {key: run.metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
+    return {**row, **measured, "dataset": run.params.get("data"), "run_time": run.run_time, "run_id": run.run_id}
 
 
 def model_of(params: Mapping[str, str]) -> str:
@@ -91,11 +91,10 @@ def model_of(params: Mapping[str, str]) -> str:
     return scale_fields.variant(RunSpec(params["model"], params.get("data", ""), **fields))
 
 
-def study_row(run: Run) -> dict[str, Any]:
+def study_row(run: StoredRun) -> dict[str, Any]:
     """A run with all its parameters and metrics."""
-    took = run.data.metrics.get("run_time", (run.info.end_time - run.info.start_time) / 1000)
-    row = {**run.data.params, "dataset": run.data.params.get("data"), **run.data.metrics, "run_time": took}
-    return {**row, "run_id": run.info.run_id}
+    row = {**run.params, "dataset": run.params.get("data"), **run.metrics, "run_time": run.run_time}
+    return {**row, "run_id": run.run_id}
 
 
 def epoch_metrics(history: Sequence[Mapping[str, Any]]) -> list[Metric]:

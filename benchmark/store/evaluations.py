@@ -19,6 +19,7 @@ from benchmark.plots import IndexMaps
 from benchmark.predictions import Predictions
 from benchmark.results.frames import CELL, SCALE_COLUMNS, aggregate_scales
 from benchmark.store.entries import final_metrics, scale_metrics
+from benchmark.store.reading import Fields
 from benchmark.system.files import write_npz
 from benchmark.training.records import PREDICTIONS
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 BY_SCALE = "accuracy_by_scale"
 FOLDER = "evaluation"
+EVALUATED = "evaluated"
 
 
 def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) -> None:
@@ -44,13 +46,16 @@ def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) ->
     metrics = [*scale_metrics(BY_SCALE, findings.by_scale, now), *final_metrics(findings.scalars, now)]
     store.client.log_batch(run_id, metrics=metrics)
     done = {*parts} | done_parts(store, run_id)
-    store.client.set_tag(run_id, "evaluated", ",".join(sorted(done)))
+    store.client.set_tag(run_id, EVALUATED, ",".join(sorted(done)))
 
 
 def done_parts(store: Store, run_id: str) -> set[str]:
     """Which parts a run's tag says are there."""
-    tag = store.client.get_run(run_id).data.tags.get("evaluated", "")
-    return set(tag.split(",")) - {""}
+    return _parts(store.client.get_run(run_id).data.tags)
+
+
+def _parts(tags: Mapping[str, str]) -> set[str]:
+    return set(tags.get(EVALUATED, "").split(",")) - {""}
 
 
 def read_predictions(store: Store, run_id: str) -> Predictions:
@@ -68,8 +73,9 @@ def accuracy_by_scale(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
+    found = _accuracies_by_scale(store, runs)
     for run in runs.to_dict("records"):
-        latest = _accuracy_by_scale(store, run["run_id"])
+        latest = found.get(run["run_id"], {})
         cell = {key: run[key] for key in (*CELL, "run_id")}
         rows += [{**cell, "scale": scale, "accuracy": value} for scale, value in sorted(latest.items())]
     return pd.DataFrame(rows, columns=[*CELL, "run_id", "scale", "accuracy"])
@@ -85,7 +91,10 @@ def read_scales(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
 
 def read_equivariance(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
     """model, dataset, evaluation, seed, test_acc, error (stage 2, outside the training range) of evaluated runs."""
-    errors = [store.client.get_run(run_id).data.metrics.get("equivariance_stage2") for run_id in runs["run_id"]]
+    name = "equivariance_stage2"
+    found = store.read(run_ids=set(runs["run_id"]), metrics=[name], fields=Fields((), (name,), ()))
+    measured = {run.run_id: run.metrics[name] for run in found}
+    errors = [measured.get(run_id) for run_id in runs["run_id"]]
     table = runs.assign(error=errors).astype({"error": float})
     # A dead stage has no error that a logarithmic axis could show.
     return table[table["error"] > 0].reset_index(drop=True)
@@ -94,9 +103,11 @@ def read_equivariance(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
 def read_indices(store: Store, runs: pd.DataFrame) -> list[IndexMaps]:
     """Of every cell the run of the best test accuracy that has index maps."""
     found: dict[tuple, IndexMaps] = {}
+    tags = store.read(run_ids=set(runs["run_id"]), fields=Fields((), (), (EVALUATED,)))
+    with_maps = {run.run_id for run in tags if "indices" in _parts(run.tags)}
     for run in runs.sort_values("test_acc", ascending=False, kind="stable").to_dict("records"):
         key = tuple(run[column] for column in CELL)
-        if key not in found and "indices" in done_parts(store, run["run_id"]):
+        if key not in found and run["run_id"] in with_maps:
             maps = _index_maps(store, run)
             if maps is not None:
                 found[key] = maps
@@ -129,14 +140,16 @@ def errors_by_size(store: Store, study: Study, runs: pd.DataFrame) -> pd.DataFra
     import pandas as pd
 
     rows = []
+    found = _accuracies_by_scale(store, runs)
     for run in runs.to_dict("records"):
-        if latest := _accuracy_by_scale(store, run["run_id"]):
+        if latest := found.get(run["run_id"]):
             errors = {f"error_{size}": 100 - value for size, value in sorted(latest.items())}
             rows.append({**{name: run[name] for name in study.fields}, "run_id": run["run_id"], **errors})
     return pd.DataFrame(rows)
 
 
-def _accuracy_by_scale(store: Store, run_id: str) -> dict[int, float]:
-    history = store.client.get_metric_history(run_id, BY_SCALE)
-    # A repeated evaluation adds to the history; the latest value of each scale counts.
-    return {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}
+def _accuracies_by_scale(store: Store, runs: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """Of each evaluated run its accuracy in percent at each object size."""
+    wanted = set(runs["run_id"])
+    found = store.read(run_ids=wanted, metrics=[BY_SCALE], fields=Fields((), (BY_SCALE,), ()), histories=[BY_SCALE])
+    return {run.run_id: run.histories[BY_SCALE] for run in found}

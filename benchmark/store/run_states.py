@@ -1,24 +1,20 @@
-"""What a store says of its runs, in one look and without MLflow where the store is a database.
-
-MLflow's own search takes seconds for a thousand runs; a sweep asks for ten thousand. So databases are read
-directly, with MLflow's tables and nothing but SELECT, and servers through `benchmark.store`.
-"""
+"""What a sweep has to know of the runs of a store."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from benchmark.store import TrackingError, resolve_uri, shown
-from benchmark.studies import STUDIES
+from benchmark.store.addresses import resolve_uri, sqlite_file
+from benchmark.store.reading import Fields, StoredRun
+from benchmark.store.store import Store
 from benchmark.training.divergence import DIVERGED
 
-_TAGS = ("spec_hash", "record_id", "host", "reason", "last_lines", "pid", "process_start")
-_PARAMS = ("model", "data", "evaluation", "lr", "seed", "max_epochs")
-_METRICS = ("best_acc", "epochs", "run_time")
+_FIELDS = Fields(
+    params=("model", "data", "evaluation", "lr", "seed", "max_epochs"),
+    metrics=("best_acc", "epochs", "run_time"),
+    tags=("spec_hash", "record_id", "host", "reason", "last_lines", "pid", "process_start"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,86 +63,17 @@ def read_states(uri: str | None = None) -> list[RunState]:
         TrackingError: it does not answer, or is none.
     """
     uri = resolve_uri(uri)
-    if uri.startswith("http"):
-        return list(_from_server(uri))
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:") and not path.exists():
+    if (file := sqlite_file(uri)) and not file.exists():
         return []
-    return _from_database(uri)
+    return states_of(Store(uri, create=False))
 
 
-def _from_database(uri: str) -> list[RunState]:
-    try:
-        with _connection(uri) as select:
-            ours = " OR ".join(f"e.name LIKE '{name}'" for study in STUDIES.values() for name in study.experiments)
-            runs = select(
-                "SELECT r.run_uuid, r.status, r.start_time, r.end_time FROM runs r "
-                "JOIN experiments e ON e.experiment_id = r.experiment_id "
-                f"WHERE r.lifecycle_stage = 'active' AND ({ours}) "
-                "ORDER BY r.end_time DESC"
-            )
-            found: dict[str, dict[str, Any]] = {
-                run: {"run_id": run, "status": status, "start": start / 1000, "end": end / 1000 if end else None}
-                for run, status, start, end in runs
-            }
-            for table, keys in (("tags", _TAGS), ("params", _PARAMS), ("latest_metrics", _METRICS)):
-                listed = ", ".join(f"'{key}'" for key in keys)
-                query = f"SELECT run_uuid, {_KEY[uri[:5]]}, value FROM {table} WHERE {_KEY[uri[:5]]} IN ({listed})"
-                for run, key, value in select(query):
-                    if run in found:
-                        found[run]["dataset" if key == "data" else key] = value
-    except TrackingError:
-        raise
-    except Exception as error:
-        line = " ".join(str(error).partition("\n")[0].split())[:300]
-        raise TrackingError(f"the MLflow store {shown(uri)} failed: {line}") from error
-    return [RunState(**values) for values in found.values()]
+def states_of(store: Store) -> list[RunState]:
+    """All runs of this benchmark in a store, latest first."""
+    return [_state(run) for run in store.read(fields=_FIELDS)]
 
 
-class _Quoted(dict[str, str]):
-    """The column `key` is a word of MySQL's."""
-
-    def __missing__(self, scheme: str) -> str:
-        return "`key`" if scheme == "mysql" else '"key"'
-
-
-_KEY = _Quoted()
-
-
-@contextlib.contextmanager
-def _connection(uri: str) -> Iterator[Any]:
-    """A function that answers a SELECT with its rows."""
-    if uri.startswith("sqlite:///"):
-        import sqlite3
-        from urllib.parse import quote
-
-        path = quote(str(Path(uri.removeprefix("sqlite:///")).absolute()))
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
-            yield lambda query: database.execute(query).fetchall()
-        return
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        with engine.connect() as connection:
-            yield lambda query: connection.execute(sqlalchemy.text(query)).fetchall()
-    finally:
-        engine.dispose()
-
-
-def _from_server(uri: str) -> Iterator[RunState]:
-    from benchmark.store import Store
-
-    for run in Store(uri).all_runs():
-        tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-        values: dict[str, Any] = {
-            "run_id": run.info.run_id,
-            "status": run.info.status,
-            "start": run.info.start_time / 1000,
-            "end": run.info.end_time / 1000 if run.info.end_time else None,
-            "dataset": params.get("data", ""),
-            **{key: tags.get(key, "") for key in _TAGS},
-            **{key: params.get(key, "") for key in _PARAMS if key != "data"},
-            **{key: metrics.get(key) for key in _METRICS},
-        }
-        yield RunState(**values)
+def _state(run: StoredRun) -> RunState:
+    params = {"dataset" if name == "data" else name: value for name, value in run.params.items()}
+    values: dict[str, Any] = {**run.tags, **params, **run.metrics}
+    return RunState(run.run_id, run.status, run.start, run.end, **values)

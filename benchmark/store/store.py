@@ -7,7 +7,7 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,7 @@ from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.spec import RunSpec
 from benchmark.store import sqlite
 from benchmark.store.addresses import resolve_uri, shown, sqlite_file
-from benchmark.store.client import Client, pages, quieten, soon
+from benchmark.store.client import Client, quieten, soon
 from benchmark.store.entries import (
     epoch_metrics,
     experiment_name,
@@ -29,6 +29,7 @@ from benchmark.store.entries import (
     tags_of_process,
 )
 from benchmark.store.errors import TrackingError, answering
+from benchmark.store.reading import EVERYTHING, NOTHING, Fields, Query, StoredRun, from_database, from_server
 from benchmark.studies import STIR, STUDIES, Study
 from benchmark.system.environment import process
 from benchmark.training.records import Record, write_artifacts
@@ -36,7 +37,6 @@ from benchmark.training.records import Record, write_artifacts
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 #: MLflow takes no more metrics than this in one call.
 _BATCH = 1000
@@ -89,6 +89,40 @@ class Store:
             client.search_experiments(max_results=1)
         return client
 
+    def read(
+        self,
+        studies: Iterable[Study] = (),
+        *,
+        statuses: Collection[str] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        metrics: Collection[str] = (),
+        run_ids: Collection[str] | None = None,
+        fields: Fields = EVERYTHING,
+        histories: Collection[str] = (),
+    ) -> list[StoredRun]:
+        """All runs for which all of this holds, latest first, in a few queries however many there are.
+
+        Args:
+            studies: one of which a run must belong to; none stands for all.
+            statuses: one of which it must have (FINISHED, FAILED, KILLED, RUNNING); none stands for any.
+            params, tags: values that it must have.
+            metrics: that it must have.
+            run_ids: one of which it must be; None stands for any.
+            fields: which of its entries are read; all by default.
+            histories: metrics of which the value at every step is read, as `StoredRun.histories`; of the epochs of
+                training, or, of `benchmark.store.evaluations.BY_SCALE`, of object sizes.
+
+        Raises:
+            TrackingError: the store fails.
+        """
+        names = [name for study in tuple(studies) or STUDIES.values() for name in study.experiments]
+        query = Query(names, statuses, params or {}, tags or {}, metrics, run_ids)
+        if self.uri.startswith("http"):
+            return from_server(self.client, query, fields, histories)
+        with answering(self.uri):
+            return from_database(self.uri, query, fields, histories)
+
     def start(self, started: Started) -> str:
         """Log a run as RUNNING; its MLflow run id."""
         return self._create(started.id, started.spec, started.time, started.parameters, started.environment)
@@ -119,10 +153,10 @@ class Store:
         Args:
             once: a finished run of the same spec, whoever made it, counts as the store having it.
         """
-        for run in self._search(record, f"tags.record_id = '{record.id}'"):
-            if run.info.status == record.status:
+        for run in self.read(tags={"record_id": record.id}, fields=NOTHING):
+            if run.status == record.status:
                 return None
-            self.client.delete_run(run.info.run_id)
+            self.client.delete_run(run.run_id)
         if once and self._finished_of(record):
             return None
         run_id = self._create(
@@ -147,8 +181,8 @@ class Store:
         return self._settled(record, run_id) if once else run_id
 
     def _finished_of(self, record: Record) -> list[str]:
-        query = f"tags.spec_hash = '{record.spec_hash}' and attributes.status = 'FINISHED'"
-        return [run.info.run_id for run in self._search(record, query)]
+        found = self.read(tags={"spec_hash": record.spec_hash}, statuses=["FINISHED"], fields=NOTHING)
+        return [run.run_id for run in found]
 
     def _settled(self, record: Record, run_id: str) -> str | None:
         """Of runs of one spec that two processes logged at the same moment, the first by id stays; both agree."""
@@ -157,10 +191,9 @@ class Store:
             self.client.delete_run(other)
         return run_id if run_id not in others else None
 
-    def find_finished(self, spec: RunSpec) -> Run | None:
+    def find_finished(self, spec: RunSpec) -> StoredRun | None:
         """The latest finished run of a spec."""
-        found = self._search(spec, f"tags.spec_hash = '{spec.hash}' and attributes.status = 'FINISHED'")
-        return found[0] if found else None
+        return next(iter(self.read([spec.study], tags={"spec_hash": spec.hash}, statuses=["FINISHED"])), None)
 
     def runs(self, *, source: str = "ours", shortened: bool = False) -> pd.DataFrame:
         """All finished runs of STIR, one a row, in the columns of `benchmark.results.frames.RUN_COLUMNS`.
@@ -173,10 +206,9 @@ class Store:
         from benchmark.results.frames import RUN_COLUMNS, tidy_runs
 
         rows: dict[str, dict[str, Any]] = {}
-        for run in self.runs_of(STIR):
-            tags = run.data.tags
-            if shortened or tags.get("protocol") != "shortened":
-                rows.setdefault(tags.get("spec_hash", run.info.run_id), {**run_row(run), "source": source})
+        for run in self.read([STIR], statuses=["FINISHED"]):
+            if shortened or run.tags.get("protocol") != "shortened":
+                rows.setdefault(run.tags.get("spec_hash", run.run_id), {**run_row(run), "source": source})
         frame = pd.DataFrame(list(rows.values()), columns=list(RUN_COLUMNS))
         return tidy_runs(frame, source=source, origin=shown(self.uri))
 
@@ -188,15 +220,15 @@ class Store:
         from benchmark.results import runs
 
         rows: dict[str, dict[str, Any]] = {}
-        for run in self.runs_of(study):
-            rows.setdefault(run.data.tags.get("spec_hash", run.info.run_id), study_row(run))
+        for run in self.read([study], statuses=["FINISHED"]):
+            rows.setdefault(run.tags.get("spec_hash", run.run_id), study_row(run))
         return runs.frame(study, rows.values())
 
-    def find_ended(self, spec: RunSpec, since: float) -> Run | None:
+    def find_ended(self, spec: RunSpec, since: float) -> StoredRun | None:
         """The latest finished run of a spec, or else the latest that failed after `since` (seconds since 1970)."""
-        runs = self._search(spec, f"tags.spec_hash = '{spec.hash}'")
-        finished = (run for run in runs if run.info.status == "FINISHED")
-        failed = (r for r in runs if r.info.status == "FAILED" and (r.info.end_time or 0) >= milliseconds(since))
+        runs = self.read([spec.study], tags={"spec_hash": spec.hash}, statuses=["FINISHED", "FAILED"])
+        finished = (run for run in runs if run.status == "FINISHED")
+        failed = (run for run in runs if run.status == "FAILED" and (run.end or 0) >= since)
         return next(itertools.chain(finished, failed), None)
 
     @contextlib.contextmanager
@@ -253,45 +285,10 @@ class Store:
         self._experiments[name] = found.experiment_id
         return str(found.experiment_id)
 
-    def _search(self, run: RunSpec | Record, query: str) -> list[Run]:
-        name = experiment_name(run) if isinstance(run, RunSpec) else experiment_name(run.spec, run.dataset_key)
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            return []
-        return list(self.client.search_runs([found.experiment_id], query, order_by=["end_time DESC"]))
-
     def kill(self, run_id: str, reason: str) -> None:
         """Mark a run KILLED whose process is gone."""
         self.client.set_tag(run_id, "reason", reason)
         self._terminate(run_id, "KILLED", time.time())
-
-    def all_runs(self) -> Iterator[Run]:
-        """All runs of all studies, of any status, latest first."""
-        return self._runs_where("", STUDIES.values())
-
-    def runs_of(self, study: Study, status: str = "= 'FINISHED'", *, where: str = "") -> Iterator[Run]:
-        """The runs of a study, latest first; finished ones, or those whose status is as given (`!= 'FINISHED'`).
-
-        Args:
-            where: what must hold besides, as MLflow writes it (`params.model = 'hermite'`).
-        """
-        return self._runs_where(" and ".join(filter(None, [f"attributes.status {status}", where])), [study])
-
-    def _runs_where(self, query: str, studies: Iterable[Study]) -> Iterator[Run]:
-        # MLflow's filters know no "or".
-        experiments = [
-            experiment.experiment_id
-            for study in studies
-            for name in study.experiments
-            for experiment in pages(self.client.search_experiments, filter_string=f"name LIKE '{name}'")
-        ]
-        if experiments:
-            yield from pages(
-                self.client.search_runs,
-                experiment_ids=experiments,
-                filter_string=query,
-                order_by=["end_time DESC"],
-            )
 
     def _terminate(self, run_id: str, status: str, end_time: float) -> None:
         self.client.set_terminated(run_id, status, milliseconds(end_time))

@@ -17,7 +17,7 @@ from benchmark.events import Ended, Started
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 from benchmark.store.orphans import repair
-from benchmark.store.run_states import RunState, read_states
+from benchmark.store.run_states import RunState, states_of
 from benchmark.sweeps import grid
 from benchmark.sweeps.board import Board
 from benchmark.sweeps.delivery import Delivery
@@ -88,9 +88,9 @@ class Driver:
         self._begun = time.time()
         try:
             self._delivery.deliver()
-            for run in repair(self.store, read_states(self.store.uri)):
+            for run in repair(self.store, states_of(self.store)):
                 self.board.say(f"marked as killed: run {run.run_id}, whose process on {run.host} is gone")
-            self._states = read_states(self.store.uri)
+            self._states = states_of(self.store)
             self.executor.settle(run.spec_hash for run in self._states if run.status == "FINISHED")
             plan = self._plan()
             self.board.start(plan, self._wanted(plan), self._states, self.executor.slots)
@@ -175,14 +175,14 @@ class Driver:
         run = self._delivery.ask(lambda: self.store.find_ended(spec, self._begun))
         if run is None:
             return False
-        failed = run.info.status == "FAILED"
+        failed = run.status == "FAILED"
         outcome = Outcome(
             spec,
             FAILED if failed else FINISHED,
-            reason=run.data.tags.get("reason", ""),
-            lines=run.data.tags.get("last_lines", ""),
-            host=run.data.tags.get("host", ""),
-            metrics=run.data.metrics,
+            reason=run.tags.get("reason", ""),
+            lines=run.tags.get("last_lines", ""),
+            host=run.tags.get("host", ""),
+            metrics=run.metrics,
         )
         self.executor.settle([spec.hash])
         self._end(outcome)
@@ -298,7 +298,7 @@ class Driver:
         silence = self._delivery.silence
         if not silence:
             # What the store holds is what counts, and not what was heard of.
-            self._states = read_states(self.store.uri)
+            self._states = states_of(self.store)
         plan = self._plan()
         self.board.finish(plan, list(self._failures.values()))
         if silence:

@@ -86,11 +86,11 @@ def test_stopped_run_goes_on_to_the_same_end(
     store = Store(str(database))
     run = store.find_finished(long)
     assert run is not None
-    with store.artifact(run.info.run_id, "model.safetensors") as path:
+    with store.artifact(run.run_id, "model.safetensors") as path:
         weights = load_file(path)
     assert all(np.array_equal(weights[name], value) for name, value in whole.weights.items())
     # The store has the curve of all epochs, also of those before the stop.
-    curve = store.client.get_metric_history(run.info.run_id, "train_loss")
+    curve = store.client.get_metric_history(run.run_id, "train_loss")
     assert {point.step: point.value for point in curve} == {e.number: e.train_loss for e in whole.history}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
-from benchmark.events import Ended, Result, Started
+from benchmark.events import EPOCH_METRICS, Ended, Result, Started
 from benchmark.results.frames import RUN_COLUMNS
 from benchmark.spec import RunSpec
 from benchmark.store import LiveRun, Store, TrackingError, experiment_name
@@ -61,8 +61,8 @@ def test_every_study_finds_its_runs(store: Store, spec: RunSpec) -> None:
     for number, made in enumerate((spec, custom)):
         store.start(Started(f"{number}", made, 1.0, 10, {}))
     assert experiment_name(custom) == f"{experiment_name(spec)}/custom"
-    assert len(read_states(store.uri)) == len(list(store.all_runs())) == 2
-    assert len(list(store.runs_of(spec.study, "= 'RUNNING'"))) == 2
+    assert len(read_states(store.uri)) == len(store.read()) == 2
+    assert len(store.read([spec.study], statuses=["RUNNING"])) == 2
 
 
 def race(database: Path, *arguments: str) -> list[subprocess.Popen[bytes]]:
@@ -115,7 +115,7 @@ def test_live_run_is_logged_under_the_originals_names(spec: RunSpec, store: Stor
     assert (Path(store.uri.removeprefix("sqlite:///")).parent / "artifacts").is_dir()
     found = store.find_finished(spec)
     assert found is not None
-    assert found.info.run_id == live.run_id
+    assert found.run_id == live.run_id
     assert store.find_finished(dataclasses.replace(spec, seed=2)) is None
 
 
@@ -174,7 +174,7 @@ def test_records_are_logged_once_and_removed(result: Result, store: Store, tmp_p
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_acc"] == result.metrics["test_acc"]
     assert len(store.client.get_metric_history(first[0].run_id, "train_loss")) == 2
-    assert len(list(store.runs_of(STIR))) == 1
+    assert len(store.read([STIR])) == 1
 
 
 def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, empty_store: Path) -> None:
@@ -192,9 +192,9 @@ def test_live_and_ingested_runs_look_the_same(result: Result, tmp_path: Path, em
         else:
             records.write(result, tmp_path / "records")
             list(ingest(tmp_path / "records", store))
-        run = next(store.runs_of(STIR))
-        names = sorted(file.path for file in store.client.list_artifacts(run.info.run_id))
-        runs.append((run.data.params, run.data.metrics, run.data.tags, run.info.start_time, run.info.end_time, names))
+        (run,) = store.read([STIR], histories=EPOCH_METRICS)
+        names = sorted(file.path for file in store.client.list_artifacts(run.run_id))
+        runs.append((dataclasses.replace(run, run_id=""), names))
     assert runs[0] == runs[1]
 
 
@@ -207,7 +207,7 @@ def test_half_logged_record_is_logged_anew(result: Result, store: Store, tmp_pat
     records.write(result, tmp_path / "records")
     (outcome,) = ingest(tmp_path / "records", store)
     assert outcome.run_id not in (None, half)
-    assert [run.info.run_id for run in store.runs_of(STIR)] == [outcome.run_id]
+    assert [run.run_id for run in store.read([STIR])] == [outcome.run_id]
     assert store.client.get_run(half).info.lifecycle_stage == "deleted"
 
 
@@ -219,7 +219,7 @@ def test_half_logged_record_goes_where_its_run_was_finished_elsewhere(
     for number, one in enumerate((elsewhere, result)):
         records.write(one, tmp_path / str(number))
         list(ingest(tmp_path / str(number), store, once=True))
-    assert [run.data.tags["record_id"] for run in store.all_runs()] == ["1" * 32]
+    assert [run.tags["record_id"] for run in store.read()] == ["1" * 32]
     assert store.client.get_run(half).info.lifecycle_stage == "deleted"
 
 
@@ -257,10 +257,10 @@ def test_failure_counts_as_an_end_from_a_moment_on(result: Result, store: Store)
     failed = store.start(result.started)
     store.end(failed, Ended(result.started, "FAILED", "boom", (), 100.0))
     assert store.find_ended(spec, since=101.0) is None
-    assert (run := store.find_ended(spec, since=99.0)) and run.info.run_id == failed
+    assert (run := store.find_ended(spec, since=99.0)) and run.run_id == failed
     finished = store.start(dataclasses.replace(result.started, id="1" * 32))
     store.finish(finished, dataclasses.replace(result, end_time=50.0))
-    assert (run := store.find_ended(spec, since=99.0)) and run.info.run_id == finished
+    assert (run := store.find_ended(spec, since=99.0)) and run.run_id == finished
 
 
 def test_two_ingests_at_a_time_log_each_record_once(
@@ -277,7 +277,7 @@ def test_two_ingests_at_a_time_log_each_record_once(
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(output.count(": finished, run ") for output in outputs) == 6
-    assert len(list(store.runs_of(STIR))) == 6
+    assert len(store.read([STIR])) == 6
     assert records.find(root) == []
 
 

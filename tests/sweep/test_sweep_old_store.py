@@ -31,7 +31,9 @@ def store_of(path: Path, steps: int) -> None:
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, revisions[steps])
         connection.execute(
-            sqlalchemy.text("INSERT INTO experiments (name, lifecycle_stage) VALUES ('Default', 'active')")
+            sqlalchemy.text(
+                "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'Default', 'active')"
+            )
         )
     engine.dispose()
 
