@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from torch import Tensor, nn
 
 from siconvnet.conformance.subject import Subject
 from siconvnet.conformance.torch_settings import torch_settings
+from siconvnet.layers.learned_scales import scale_figures
 from siconvnet.metrics.hooks import captured
 from siconvnet.models import IMAGE_SIZE
 from siconvnet.registry import reason_of
 
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of the largest logit, where the order of summation may change."""
+
+NAME_LENGTH = 250
+"""Most characters of a figure's name, as MLflow takes it."""
 
 
 class CheckFailed(AssertionError):
@@ -220,6 +225,17 @@ def _scale_pools(subject: Subject) -> str:
     return ", ".join(found)
 
 
+def _learned_scales(subject: Subject) -> str:
+    figures = scale_figures(subject.module())
+    if not figures:
+        return "none"
+    wrong = {name: value for name, value in figures.items() if not math.isfinite(value)}
+    _require(not wrong, f"scales are not finite: {wrong}")
+    longest = max(figures, key=len)
+    _require(len(longest) <= NAME_LENGTH, f"{longest[:40]!r}... has {len(longest)} characters, more than {NAME_LENGTH}")
+    return f"{len(figures)} figures, from {next(iter(figures))} to {list(figures)[-1]}"
+
+
 @dataclass(frozen=True)
 class Check:
     """A check, and the checks without which it says nothing."""
@@ -247,6 +263,7 @@ CHECKS: dict[str, Check] = {
     "pickle": Check(_pickles, ("repeatable",)),
     "stages": Check(_stages, ("gray",)),
     "scale_pools": Check(_scale_pools, ("gray",)),
+    "learned_scales": Check(_learned_scales, ("builds",)),
 }
 """Name -> check, in the order of a report."""
 

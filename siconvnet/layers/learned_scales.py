@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet.errors import SiconvnetError
+from siconvnet.errors import InvalidArgument, SiconvnetError
 from siconvnet.scale_starts import SMALLEST, check_start, find_freedom
 
 _SIGMA = "sigma itself is a free parameter, so that it may reach zero."
@@ -253,12 +254,19 @@ def scale_parameters(model: nn.Module) -> list[nn.Parameter]:
 def scale_figures(model: nn.Module) -> dict[str, float]:
     """The scales of a model and their ranges, by name: ``scale_1`` .. ``scale_S`` and ``isr``.
 
-    Where layers have scales of their own, the layer stands before: ``conv1_scale_1``.
+    Where layers have scales of their own, the layer's name is a prefix, as in ``conv1_scale_1``. It is made of letters,
+    digits, ``-`` and ``_`` alone, which every store of results accepts.
+
+    Raises:
+        InvalidArgument: the names of two layers differ in other characters only.
     """
     modules = scale_modules(model)
     figures: dict[str, float] = {}
+    layers: dict[str, str] = {}
     for name, module in modules.items():
-        prefix = f"{name.removesuffix('.learned').replace('.', '_')}_" if len(modules) > 1 else ""
+        prefix = f"{re.sub('[^A-Za-z0-9_-]', '_', name.removesuffix('.learned'))}_" if len(modules) > 1 else ""
+        if (other := layers.setdefault(prefix, name)) != name:
+            raise InvalidArgument(f"the scales of {other!r} and {name!r} have the same names; rename one of the two.")
         values = module.values()
         figures |= {f"{prefix}scale_{number}": value for number, value in enumerate(values, start=1)}
         figures[f"{prefix}isr"] = values[-1] / values[0]

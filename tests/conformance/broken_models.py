@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from siconvnet.layers import LearnableScales
+
 
 class Good(nn.Module):
     """The smallest model that passes everything; each broken one below changes one thing."""
@@ -247,6 +249,15 @@ class Below(LargestOfTwo):
         return super().scale_indices(x) - 1
 
 
+class ScalesOfOneName(Good):
+    def __init__(self, num_channels: int, num_classes: int):
+        super().__init__(num_channels, num_classes)
+        self.scales = nn.ModuleDict({"k=3": LearnableScales(2), "k_3": LearnableScales(2)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * sum(scales().sum() for scales in self.scales.values())
+
+
 BROKEN: dict[type[nn.Module], tuple[str, str]] = {
     RaisesWhenBuilt: ("builds", r"cannot be built: RuntimeError: out of ideas \(broken_models.py, line \d+\)"),
     EndsTheProgram: ("builds", r"SystemExit: 3 \(broken_models.py, line \d+\)"),
@@ -279,4 +290,5 @@ BROKEN: dict[type[nn.Module], tuple[str, str]] = {
     PoolOfFractions: ("scale_pools", "torch.float32, not whole numbers"),
     PoolOfTheBatch: ("scale_pools", r"gives \[4\], not one index for each channel or pixel"),
     PoolBelowZero: ("scale_pools", "-1 to 0"),
+    ScalesOfOneName: ("learned_scales", "'scales.k=3' and 'scales.k_3' have the same names"),
 }

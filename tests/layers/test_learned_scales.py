@@ -223,6 +223,14 @@ def test_shared_scales_are_one_and_own_ones_are_two():
     assert scale_figures(torch.nn.Linear(1, 1)) == {}
 
 
+def test_names_of_layers_become_names_that_a_store_accepts():
+    net = torch.nn.ModuleDict({"k=3": LearnableScales(2), "größe 5": LearnableScales(2)})
+    assert [name for name in scale_figures(net) if name.endswith("isr")] == ["k_3_isr", "gr__e_5_isr"]
+    net["k_3"] = LearnableScales(2)
+    with pytest.raises(InvalidArgument, match="'k=3' and 'k_3' have the same names; rename one"):
+        scale_figures(net)
+
+
 def test_copies_keep_sharing_and_share_nothing_with_the_original():
     net, x = layers(LearnableScales(3)), torch.randn(1, 1, 20, 20)
     expected = net(x)
