@@ -84,7 +84,7 @@ def _mend(uri: str, place: Workplace) -> None:
     place.prepare(shown(store.uri))
     for outcome in ingest(place.records, store, once=True):
         if outcome.record is None:
-            click.echo(f"broken record: {outcome.error}")
+            click.echo(f"not logged: {outcome.error}")
         else:
             click.echo(f"logged: {_label(outcome.record.spec)}")
     for run in repair(store, read_states(uri)):

@@ -11,14 +11,26 @@ from benchmark.store.addresses import shown
 from benchmark.store.schema import Version, advice, compare
 from siconvnet.errors import SiconvnetError
 
+#: What a server answers where it cannot accept what it was sent: bad request, too large, of a wrong form.
+_REFUSALS = (400, 413, 422)
+
 
 class TrackingError(SiconvnetError):
     """A store that does not answer, cannot be written, or is of another MLflow version."""
 
 
+class Refused(TrackingError):
+    """A store that answers, but does not accept this run; it may accept others."""
+
+
 @contextlib.contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Turn whatever a store and its database raise into a `TrackingError`; errors of other kinds pass."""
+    """Turn whatever a store and its database raise into a `TrackingError`; errors of other kinds pass.
+
+    Raises:
+        Refused: the store works, and does not accept what it was given.
+        TrackingError: it failed otherwise.
+    """
     try:
         yield
     except SiconvnetError:
@@ -26,7 +38,8 @@ def answering(uri: str) -> Iterator[None]:
     except Exception as error:
         if not _from_store(error):
             raise
-        raise TrackingError(f"the MLflow store {shown(uri)} failed: {_reason(error, uri)}") from error
+        kind, verb = (Refused, "refuses this") if _is_refusal(error) else (TrackingError, "failed")
+        raise kind(f"the MLflow store {shown(uri)} {verb}: {_reason(error, uri)}") from error
 
 
 def _from_store(error: Exception) -> bool:
@@ -39,6 +52,16 @@ def _from_store(error: Exception) -> bool:
     # Of a damaged database even the error message may be no text.
     kinds = (MlflowException, *databases, requests.RequestException, OSError, UnicodeDecodeError)
     return isinstance(error, kinds)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it is about what the store was given, and not about the store."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, requests.HTTPError):
+        return error.response is not None and error.response.status_code in _REFUSALS
+    return isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE"
 
 
 def _reason(error: Exception, uri: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.store.errors import Refused
 from benchmark.training import records
 from benchmark.training.records import Record, RecordError
 from siconvnet.errors import SiconvnetError
@@ -25,9 +26,9 @@ class Outcome:
     """What became of one record folder.
 
     Attributes:
-        record: None where the folder could not be read.
+        record: None where it could not be read or logged.
         run_id: of MLflow, where it was logged now.
-        error: why it could not be read, or not removed; the folder stays.
+        error: why it could not be read, logged or removed; the folder stays.
     """
 
     folder: Path
@@ -37,18 +38,26 @@ class Outcome:
 
 
 def ingest(
-    root: Path | str, store: Store, *, keep: bool = False, once: bool = False, wait: float = -1
+    root: Path | str,
+    store: Store,
+    *,
+    keep: bool = False,
+    once: bool = False,
+    wait: float = -1,
+    skip: Collection[Path] = (),
 ) -> Iterator[Outcome]:
     """Log the records in `root`, and `root` itself if it is one, and remove the files of each after it is logged.
 
     Safe to run twice at a time: one waits for the other. A record that the store has already is not logged
     again, so a crash between logging and removing does no harm either. Nothing is removed but the files that a record
-    is made of; a folder that holds others stays with these.
+    is made of; a folder that holds others stays with these. A record that is broken, or that the store refuses, stays
+    as it is, and the others go on.
 
     Args:
         keep: leave the folders where they are.
         once: do not log a run whose spec the store has a finished run of, whoever made that.
         wait: seconds for which another process that logs them is waited for; negative: as long as it takes.
+        skip: record folders to leave out.
 
     Raises:
         RecordError: there is no folder `root`.
@@ -71,7 +80,8 @@ def ingest(
                 with contextlib.suppress(RecordError):  # another time
                     records.remove(folder)
         for folder in found[0]:
-            yield _ingest(folder, store, keep=keep, once=once)
+            if folder not in skip:
+                yield _ingest(folder, store, keep=keep, once=once)
 
 
 def _locked(root: Path) -> list[Path]:
@@ -87,7 +97,10 @@ def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
         record = records.read(folder)
     except RecordError as error:
         return Outcome(folder, error=str(error))
-    run_id = store.log_record(record, once=once)
+    try:
+        run_id = store.log_record(record, once=once)
+    except Refused as error:
+        return Outcome(folder, error=f"{folder.name}: {error}")
     try:
         if not keep:
             records.remove(folder)

@@ -28,7 +28,7 @@ from benchmark.store.entries import (
     tags_of_end,
     tags_of_process,
 )
-from benchmark.store.errors import TrackingError, answering
+from benchmark.store.errors import Refused, TrackingError, answering
 from benchmark.store.reading import EVERYTHING, NOTHING, Fields, Query, StoredRun, from_database, from_server
 from benchmark.studies import STIR, STUDIES, Study
 from benchmark.system.environment import process
@@ -152,13 +152,31 @@ class Store:
 
         Args:
             once: a finished run of the same spec, whoever made it, counts as the store having it.
+
+        Raises:
+            Refused: the store does not accept this record; no run of it stays.
+            TrackingError: the store fails.
         """
+        if self._has(record) or (once and self._finished_of(record)):
+            return None
+        try:
+            run_id = self._log(record)
+        except Refused:
+            self._has(record)
+            raise
+        return self._settled(record, run_id) if once else run_id
+
+    def _has(self, record: Record) -> bool:
+        """Whether a run of this record is there; one that never got to its end is deleted."""
         for run in self.read(tags={"record_id": record.id}, fields=NOTHING):
             if run.status == record.status:
-                return None
+                return True
+            # What is deleted can be restored, and must not look as if it still ran.
+            self._terminate(run.run_id, "KILLED", time.time())
             self.client.delete_run(run.run_id)
-        if once and self._finished_of(record):
-            return None
+        return False
+
+    def _log(self, record: Record) -> str:
         run_id = self._create(
             record.id,
             record.spec,
@@ -178,7 +196,7 @@ class Store:
         self._terminate(run_id, record.status, record.end_time)
         # Not earlier: of a run that is RUNNING and whose process is gone `repair` would make an end.
         self.client.log_batch(run_id, tags=tags_of_process(record.environment))
-        return self._settled(record, run_id) if once else run_id
+        return run_id
 
     def _finished_of(self, record: Record) -> list[str]:
         found = self.read(tags={"spec_hash": record.spec_hash}, statuses=["FINISHED"], fields=NOTHING)
@@ -278,7 +296,7 @@ class Store:
                 self.client.create_experiment(name, artifact_location=location, tags=tags)
             found = self.client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":
-            raise TrackingError(
+            raise Refused(
                 f"experiment {name!r} of {shown(self.uri)} is deleted; restore it: "
                 f"mlflow experiments restore -x {found.experiment_id if found else '?'}."
             )

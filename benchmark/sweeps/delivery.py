@@ -1,9 +1,10 @@
-"""Between a sweep and its store: records are brought there, and a store that does not answer stops nobody."""
+"""Between a sweep and its store: records are brought there, and an unreachable store does not block the sweep."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from benchmark.store import Store, TrackingError
@@ -20,17 +21,18 @@ class Delivery:
     """Hands records over, and asks the store in between.
 
     Args:
-        say: told, in one line, when the store falls silent and when it answers again, and which records are broken.
+        say: told, in one line, when the store falls silent and when it answers again, and which records stay behind.
 
     Attributes:
         silence: why the store does not answer; empty while it does.
+        refused: folder of a record -> why it cannot be logged. It is not tried again in this pass.
     """
 
     def __init__(self, store: Store, place: Workplace, say: Callable[[str], None]):
         self.store, self.place, self.say = store, place, say
         self.silence = ""
+        self.refused: dict[Path, str] = {}
         self._until = 0.0
-        self._broken: set[str] = set()
 
     def ask(self, question: Callable[[], T]) -> T | None:
         """What the store answers; None while it is silent."""
@@ -53,10 +55,7 @@ class Delivery:
             if attempt:
                 time.sleep(2.0**attempt)
             try:
-                for outcome in ingest(self.place.records, self.store, once=True, wait=600 if patient else 1):
-                    if outcome.error and outcome.error not in self._broken:
-                        self._broken.add(outcome.error)
-                        self.say(f"broken record: {outcome.error}")
+                self._hand_over(seconds=600 if patient else 1)
             except Busy as error:
                 # Whoever it is logs ours as well; at the end it must be certain.
                 self.silence = str(error) if patient else self.silence
@@ -68,6 +67,12 @@ class Delivery:
                     self.say("the store answers again")
                 self.silence = ""
                 return
+
+    def _hand_over(self, seconds: float) -> None:
+        for outcome in ingest(self.place.records, self.store, once=True, wait=seconds, skip=self.refused):
+            if outcome.error:
+                self.refused[outcome.folder] = outcome.error
+                self.say(f"not logged, and left in {self.place.records}: {outcome.error}")
 
     def _fall_silent(self, error: TrackingError) -> None:
         """Say so once, and leave the store alone for a while."""

@@ -307,9 +307,18 @@ class Driver:
                 f"{silence} {waiting} runs wait; the same command, or benchmark ingest {self.place.records}, logs them."
             )
         if missing := len(plan.of(grid.MISSING)):
-            raise SweepError(f"{missing} of {plan.total} runs are not in the store; the same command runs them.")
+            raise SweepError(f"{missing} of {plan.total} runs are not in the store; {self._way_out()}")
         failed = len(plan.of(grid.FAILED))
         if failed or plan.waiting:
             more = f", and {plan.waits} wait for a rate whose selection lacks runs" if plan.waiting else ""
             raise SweepError(f"{failed} of {plan.total} runs failed{more}; --retry-failed tries them again.")
         return plan
+
+    def _way_out(self) -> str:
+        """What to do about runs that are not in the store."""
+        if not self._delivery.refused:
+            return "the same command runs them."
+        return (
+            f"records that could not be logged are left in {self.place.records}; the lines above say why. Once that is "
+            "mended, the same command, or benchmark ingest, logs them."
+        )

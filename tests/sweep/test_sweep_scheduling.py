@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import socket
+import sqlite3
 import threading
 import time
 import uuid
@@ -19,10 +20,10 @@ import torch
 from rich.console import Console
 from sweep_bench import Bench
 
-from benchmark.events import Result, Started
+from benchmark.events import Epoch, Result, Started
 from benchmark.predictions import Predictions
 from benchmark.spec import RunSpec
-from benchmark.store import Store
+from benchmark.store import Store, entries, experiment_name
 from benchmark.store.ingestion import ingest
 from benchmark.store.run_states import RunState
 from benchmark.sweeps import grid
@@ -38,12 +39,18 @@ NO_RECORD = "no record"
 
 
 def leave_record(place: Workplace, outcome: Outcome) -> None:
-    """What a worker leaves of a finished run."""
+    """What a worker leaves of a finished run: of two objects of each size one is recognised."""
     now = time.time()
     started = Started(uuid.uuid4().hex, outcome.spec, now, 1, {"host": socket.gethostname(), "pid": os.getpid()})
-    numbers = np.zeros(2, dtype=np.int64)
-    predictions = Predictions(numbers, numbers, numbers, np.zeros(2, dtype=np.float32))
-    write(Result(started, outcome.metrics, (), predictions, {"weight": torch.zeros(1)}, now), place.records)
+    count = int(outcome.metrics.get("epochs", 1))
+    history = tuple(
+        Epoch(number, 1.0, 50.0, 1.0, 1.0, 50.0, 50.0, count - number, now) for number in range(1, count + 1)
+    )
+    sizes = np.repeat(np.arange(17, 65), 2)
+    right = np.arange(len(sizes)) % 2
+    predictions = Predictions(right, np.zeros_like(right), sizes, np.zeros(len(sizes), dtype=np.float32))
+    metrics = {"test_acc": 50.0, **outcome.metrics}
+    write(Result(started, metrics, history, predictions, {"weight": torch.zeros(1)}, now), place.records)
 
 
 class Scripted(Executor):
@@ -89,10 +96,11 @@ def drive(
     select_over: tuple[int, ...] = (),
     retry_failed: bool = False,
     output: io.StringIO | None = None,
+    grids: Sequence[Grid] = (),
 ) -> Scripted:
     bench.place.prepare()
     executor = Scripted(bench.place, script, slots)
-    grids = [grid_of(seeds, lrs, select_over)]
+    grids = grids or [grid_of(seeds, lrs, select_over)]
     board = Board(Console(file=output or io.StringIO(), width=1000))
     Driver(grids, Store(bench.uri), bench.place, executor, board, retry_failed).run()
     return executor
@@ -372,3 +380,37 @@ def test_waiting_for_others_is_said_once(bench: Bench) -> None:
     who = f"process {os.getpid()} on {socket.gethostname()}"
     assert output.getvalue().count(f"waiting for 1 runs that others have in hand ({who})") == 1
     assert bench.seeds() == [1]
+
+
+def test_a_record_that_the_store_refuses_holds_up_no_other(bench: Bench) -> None:
+    deleted = Store(bench.uri)
+    spec = grid.expand(grid_of((1,)))[0]
+    name = experiment_name(spec)
+    deleted.client.delete_experiment(deleted.client.create_experiment(name))
+    other = Grid("stir", {**grid_of((1, 2)).axes, "evaluations": (3,)})
+    output = io.StringIO()
+    with pytest.raises(SweepError, match="1 of 3 runs are not in the store; records that could not be logged are left"):
+        drive(bench, lambda spec: iter([done(spec)]), output=output, grids=[grid_of((1,)), other])
+    assert sorted((run.evaluation, run.seed) for run in bench.runs()) == [("3", "1"), ("3", "2")]
+    (folder,) = bench.place.waiting()
+    told = output.getvalue()
+    assert told.count(f"not logged, and left in {bench.place.records}: {folder.name}: experiment {name!r}") == 1
+    assert "wait in" not in told
+    deleted.client.restore_experiment(Store(bench.uri).client.get_experiment_by_name(name).experiment_id)
+    drive(bench, lambda spec: iter([Outcome(spec, FINISHED, lines=NO_RECORD)]), grids=[grid_of((1,)), other])
+    assert len(bench.runs()) == 3 and bench.place.waiting() == []
+
+
+def test_what_mlflow_refuses_leaves_no_run_that_seems_to_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.place.prepare()
+    (spec,) = grid.expand(grid_of((1,)))
+    leave_record(bench.place, done(spec))
+    # A name that a later version of MLflow may no longer accept.
+    final = entries.final_metrics
+    monkeypatch.setattr(
+        "benchmark.store.store.final_metrics", lambda metrics, time: final({**metrics, "k=3": 1.0}, time)
+    )
+    (outcome,) = ingest(bench.place.records, Store(bench.uri))
+    assert "refuses this: Invalid value" in outcome.error and outcome.folder.is_dir()
+    with sqlite3.connect(bench.database) as database:
+        assert database.execute("SELECT status, lifecycle_stage FROM runs").fetchall() == [("KILLED", "deleted")]
