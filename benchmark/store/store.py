@@ -157,16 +157,16 @@ class Store:
             Refused: the store does not accept this record; no run of it stays.
             TrackingError: the store fails.
         """
-        if self._has(record) or (once and self._finished_of(record)):
+        if self._is_logged(record) or (once and self._finished_of(record)):
             return None
         try:
             run_id = self._log(record)
         except Refused:
-            self._has(record)
+            self._is_logged(record)
             raise
         return self._settled(record, run_id) if once else run_id
 
-    def _has(self, record: Record) -> bool:
+    def _is_logged(self, record: Record) -> bool:
         """Whether a run of this record is there; one that never got to its end is deleted."""
         for run in self.read(tags={"record_id": record.id}, fields=NOTHING):
             if run.status == record.status:
