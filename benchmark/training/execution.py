@@ -59,6 +59,7 @@ def execute(
     model = task.create_model().to(where)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     started = Started(uuid.uuid4().hex, spec, time.time(), parameters, environment.describe(where))
+    begin = time.monotonic()  # a clock may be set while the run goes on
     training = Training(
         model,
         task.train,
@@ -80,13 +81,13 @@ def execute(
         _require_finite(predictions)
     except BaseException as error:
         status, reason = _verdict(error)
-        ended = Ended(started, status, reason, tuple(training.history), time.time())
+        ended = Ended(started, status, reason, tuple(training.history), started.time + time.monotonic() - begin)
         for observer in observers:
             # What ended the run is what must be heard of, not who else failed over it.
             with contextlib.suppress(SiconvnetError):
                 observer.ended(ended)
         raise
-    end = time.time()
+    took = time.monotonic() - begin
     result = Result(
         started=started,
         metrics={
@@ -95,12 +96,12 @@ def execute(
             **diverged,
             "epochs": len(training.history),
             "avg_time": training.average_time,
-            "run_time": before + end - started.time,
+            "run_time": before + took,
         },
         history=tuple(training.history),
         predictions=predictions,
         weights={name: value.detach().cpu() for name, value in model.state_dict().items()},
-        end_time=end,
+        end_time=started.time + took,
     )
     for observer in observers:
         observer.finished(result)

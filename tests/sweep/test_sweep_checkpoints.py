@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 
 from benchmark.events import Epoch, Observer, Result
 from benchmark.spec import RunSpec
-from benchmark.training.checkpoints import Checkpoint
+from benchmark.training.checkpoints import Checkpoint, CheckpointError, read_content, write_content
 from benchmark.training.execution import execute
 
 NET = """
@@ -120,7 +121,7 @@ def test_run_stopped_in_its_test_is_tested_with_its_best_weights(
         execute(spec, device="cpu", checkpoint=checkpoint)
     checkpoint.save()
     with torch.random.fork_rng():
-        saved = torch.load(checkpoint.path, weights_only=True)["state"]
+        saved = read_content(checkpoint.path)["state"]
     assert len(saved["history"]) == 6
     assert not all(value.equal(saved["best_weights"][name]) for name, value in saved["model"].items())
     assert same(execute(spec, device="cpu", checkpoint=Checkpoint(checkpoint.path, spec)), execute(spec, device="cpu"))
@@ -147,7 +148,12 @@ def other_optimizer(content: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [(other_spec, "another spec"), (other_torch, "another torch"), (other_optimizer, "parameter group"), (None, "")],
+    [
+        (other_spec, "another spec"),
+        (other_torch, "another torch"),
+        (other_optimizer, "parameter group"),
+        (None, "another checkpoint format"),
+    ],
 )
 def test_foreign_checkpoint_is_refused_and_the_run_begins_anew(
     change: Callable[[dict[str, object]], None] | None, reason: str, icons: Path, tmp_path: Path
@@ -156,16 +162,78 @@ def test_foreign_checkpoint_is_refused_and_the_run_begins_anew(
     path = tmp_path / "run.pt"
     stopped(spec, path, 2)
     if change:
-        content = torch.load(path, weights_only=True)
+        content = read_content(path)
         change(content)
-        torch.save(content, path)
+        write_content(path, content)
     else:
-        path.write_bytes(path.read_bytes()[:5000])
+        torch.save(read_content(path), path)
     checkpoint = Checkpoint(path, spec)
     result = execute(spec, device="cpu", checkpoint=checkpoint)
     assert checkpoint.note.startswith("checkpoint refused: ")
     assert reason in checkpoint.note
     assert same(result, execute(spec, device="cpu"))
+
+
+def test_damaged_checkpoint_is_set_aside_whatever_the_damage(icons: Path, tmp_path: Path) -> None:
+    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
+    path = tmp_path / "run.pt"
+    stopped(spec, path, 2)
+    whole = path.read_bytes()
+    flips = np.random.default_rng(0).integers(0, 8 * len(whole), 200)
+    damaged = [whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :] for bit in flips]
+    for content in (*damaged, b"", whole[:50], whole[:5000], whole + b"0"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError):
+            read_content(path)
+    checkpoint = Checkpoint(path, spec)
+    result = execute(spec, device="cpu", checkpoint=checkpoint)
+    assert checkpoint.note.startswith("checkpoint refused: it is damaged")
+    assert f"set aside as {path}.damaged" in checkpoint.note
+    assert Path(f"{path}.damaged").read_bytes() == content
+    assert same(result, execute(spec, device="cpu"))
+    checkpoint.remove()
+    assert list(tmp_path.glob("run.pt*")) == []
+
+
+@pytest.mark.parametrize("seconds", ["long", None, float("nan"), -1.0])
+def test_time_that_is_none_counts_as_nothing(icons: Path, tmp_path: Path, seconds: object) -> None:
+    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    path = tmp_path / "run.pt"
+    stopped(spec, path, 1)
+    content = read_content(path)
+    write_content(
+        path, {**content, "seconds": seconds} if seconds else {k: v for k, v in content.items() if k != "seconds"}
+    )
+    checkpoint = Checkpoint(path, spec)
+    result = execute(spec, device="cpu", checkpoint=checkpoint)
+    assert checkpoint.note == "resumed after epoch 1"
+    assert 0 < result.metrics["run_time"] < 600
+
+
+def test_another_number_of_threads_is_said(icons: Path, tmp_path: Path) -> None:
+    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    path, before = tmp_path / "run.pt", torch.get_num_threads()
+    stopped(spec, path, 1)
+    checkpoint = Checkpoint(path, spec)
+    try:
+        torch.set_num_threads(before + 1)
+        execute(spec, device="cpu", checkpoint=checkpoint)
+    finally:
+        torch.set_num_threads(before)
+    assert checkpoint.note.startswith(f"resumed after epoch 1 with {before + 1} threads in place of {before}; ")
+
+
+def test_clock_that_is_set_back_gives_no_negative_times(
+    icons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    now = itertools.count(2e9, -3600)
+    monkeypatch.setattr("time.time", lambda: next(now))
+    result = execute(spec, device="cpu")
+    assert result.end_time > result.started.time
+    assert 0 < result.metrics["run_time"] < 600
+    with pytest.raises(AssertionError):
+        assert result.history[-1].time > result.history[0].time  # the clock did go back
 
 
 def test_checkpoint_that_runs_code_is_refused(icons: Path, tmp_path: Path) -> None:
@@ -193,7 +261,7 @@ def test_full_disk_does_not_stop_a_run(icons: Path, tmp_path: Path) -> None:
     # A limit on the size of files fails as a full disk does, in the middle of writing.
     code = """
 import resource, signal, sys
-from benchmark.training.checkpoints import Checkpoint
+from benchmark.training.checkpoints import Checkpoint, CheckpointError, read_content, write_content
 from benchmark.training.execution import execute
 from benchmark.spec import RunSpec
 spec = RunSpec("standard", sys.argv[1], 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
