@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,31 +31,15 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def address(database) -> Iterator[str]:
-    """Where `benchmark ui` serves the store, until the tests are through."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def link(database) -> Iterator[str]:
+    """The link to the store's pages that `benchmark ui` prints, until the tests are through."""
     command = [sys.executable, "-c", "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))"]
-    server = subprocess.Popen([*command, "ui", "--tracking-uri", database, "--port", str(port)])
+    server = subprocess.Popen([*command, "ui", "--tracking-uri", database], stdout=subprocess.PIPE, text=True)
     try:
-        _await(f"http://127.0.0.1:{port}/health", server)
-        yield f"http://127.0.0.1:{port}"
+        yield re.search(r"http://\S+", server.stdout.readline())[0]
     finally:
         server.terminate()
-        server.wait(timeout=30)
-
-
-def _await(url: str, server: subprocess.Popen) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        assert server.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} does not answer")
+        server.communicate(timeout=30)
 
 
 def page(url: str, profile: Path) -> str:
@@ -66,18 +48,18 @@ def page(url: str, profile: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=240).stdout
 
 
-def compare_url(address: str, store: Store, run_ids: list[str]) -> str:
+def compare_url(link: str, store: Store, run_ids: list[str]) -> str:
     experiments = sorted({store.client.get_run(run_id).info.experiment_id for run_id in run_ids})
     query = urllib.parse.urlencode({"runs": json.dumps(run_ids), "experiments": json.dumps(experiments)})
-    return f"{address}/#/compare-runs?{query}"
+    return f"{link}#/compare-runs?{query}"
 
 
-def test_the_compare_view_of_three_runs_says_which_is_best(address, database, tmp_path):
+def test_the_compare_view_of_three_runs_says_which_is_best(link, database, tmp_path):
     store = Store(database)
     runs = store.runs()
     chosen = runs[runs["model"] == "standard"]["run_id"].tolist()
     assert len(chosen) == 3
-    document = page(compare_url(address, store, chosen), tmp_path)
+    document = page(compare_url(link, store, chosen), tmp_path)
     for run_id in chosen:
         assert store.client.get_run(run_id).info.run_name in document
     for name in ("test_acc", "unseen_acc", "equivariance_stage2", "scale_consistency"):
@@ -85,9 +67,9 @@ def test_the_compare_view_of_three_runs_says_which_is_best(address, database, tm
     assert "Mid2Rest" in document
 
 
-def test_a_page_of_other_runs_does_not_hold_what_is_asserted(address, database, tmp_path):
+def test_a_page_of_other_runs_does_not_hold_what_is_asserted(link, database, tmp_path):
     """The check can fail: without the runs in the address their names are not in the page."""
     store = Store(database)
     other = store.runs().query("model == 'slice_pool'")["run_id"].tolist()
-    document = page(compare_url(address, store, other * 2), tmp_path)
+    document = page(compare_url(link, store, other * 2), tmp_path)
     assert "standard s1" not in document
