@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siconvnet.datasets.catalog import data_dir
+from siconvnet.datasets.npz import open_npz
 from siconvnet.errors import DatasetError, UnknownName
 
 from . import mnist_digits
@@ -82,9 +83,9 @@ def load(kind: str, seed: int) -> dict[str, Digits]:
     if kind not in KINDS:
         raise UnknownName("choice of digits", kind, KINDS)
     if kind == EMBEDDED:
-        images, _ = mnist_digits.load()
-        labels = np.repeat(np.arange(10), images.shape[2])
-        return {name: (part.reshape(-1, 28, 28), labels) for name, part in zip(SPLIT_SIZES, images, strict=True)}
+        embedded, _ = mnist_digits.load()
+        digits = np.repeat(np.arange(10), embedded.shape[2])
+        return {name: (part.reshape(-1, 28, 28), digits) for name, part in zip(SPLIT_SIZES, embedded, strict=True)}
     images, labels = _read()
     places = split_digits(labels, seed)
     return {name: (images[chosen], labels[chosen].astype(np.int64)) for name, chosen in places.items()}
@@ -110,16 +111,13 @@ def split_digits(labels: npt.NDArray[np.uint8], seed: int) -> dict[str, npt.NDAr
 
 def _read() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     path = digits_path()
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, labels = file["imgs"], file["lbls"]
-    except FileNotFoundError:
+    if not path.exists():
         raise DatasetError(
             f"the digits of MNIST-range are not there yet ({path}); type: benchmark data build mnist-range, "
             "or use the 1,500 that ship with the package: --digits embedded"
-        ) from None
-    except Exception as error:
-        raise DatasetError(f"{path} cannot be read ({error}); delete it and build it again.") from error
-    if images.shape != (70_000, 28, 28) or labels.shape != (70_000,) or images.dtype != np.uint8:
-        raise DatasetError(f"{path} does not hold MNIST's 70,000 digits; delete it and build it again.")
-    return images, labels
+        )
+    try:
+        with open_npz(path, holds="it does not hold MNIST's 70,000 digits") as file:
+            return file.read("imgs", (70_000, 28, 28), np.uint8), file.read("lbls", (70_000,), "iu")
+    except DatasetError as error:
+        raise DatasetError(f"{str(error).rstrip('.')}; delete it and build it again.") from error

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siconvnet.datasets.catalog import data_dir
+from siconvnet.datasets.npz import Npz, open_npz
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
 NUM_REALIZATIONS = 6
@@ -105,36 +106,23 @@ def load_mnist_scale(realization: int, path: Path | None = None) -> MnistScale:
     """
     file = path or mnist_scale_path(realization)
     check_realization(realization)
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            splits = {split: _read_split(arrays, split, size) for split, size in SPLIT_SIZES.items()}
-    except FileNotFoundError:
+    if not file.exists():
         raise DatasetError(
             f"MNIST-Scale {realization} is not built yet ({file}); "
             f"type: benchmark data build mnist-scale --seed {realization}"
-        ) from None
+        )
+    try:
+        with open_npz(file, holds="a file of MNIST-Scale holds imgs, lbls and scls of train, test and val") as arrays:
+            splits = {split: _read_split(file, arrays, split, size) for split, size in SPLIT_SIZES.items()}
     except DatasetError as error:
-        raise DatasetError(f"{file} is no MNIST-Scale file: {error}") from None
-    except Exception as error:
-        raise DatasetError(f"{file} cannot be read as MNIST-Scale ({error}); build it again.") from error
+        raise DatasetError(f"{str(error).rstrip('.')}; build it again: benchmark data build mnist-scale.") from error
     return MnistScale(realization, **splits)
 
 
-def _read_split(arrays: np.lib.npyio.NpzFile, split: str, size: int) -> MnistScaleSplit:
-    expected = {
-        "imgs": ((size, IMAGE_SIZE, IMAGE_SIZE), np.dtype(np.uint8)),
-        "lbls": ((size,), np.dtype(np.int64)),
-        "scls": ((size,), np.dtype(np.float64)),
-    }
-    found = []
-    for key, (shape, dtype) in expected.items():
-        name = f"{split}_{key}"
-        if name not in arrays:
-            raise DatasetError(f"it holds no {name}.")
-        array = arrays[name]
-        if array.shape != shape or array.dtype != dtype:
-            raise DatasetError(f"{name} is {array.dtype} {array.shape}, expected {dtype} {shape}.")
-        found.append(array)
-    if found[1].min() < 0 or found[1].max() >= NUM_CLASSES:
-        raise DatasetError(f"{split}_lbls holds labels outside 0..{NUM_CLASSES - 1}.")
-    return MnistScaleSplit(*found)
+def _read_split(file: Path, arrays: Npz, split: str, size: int) -> MnistScaleSplit:
+    images = arrays.read(f"{split}_imgs", (size, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    labels = arrays.read(f"{split}_lbls", (size,), np.int64)
+    scales = arrays.read(f"{split}_scls", (size,), np.float64)
+    if labels.min() < 0 or labels.max() >= NUM_CLASSES:
+        raise DatasetError(f"{file}: {split}_lbls holds labels outside 0..{NUM_CLASSES - 1}.")
+    return MnistScaleSplit(images, labels, scales)

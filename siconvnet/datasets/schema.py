@@ -12,28 +12,29 @@ scls       (3, 48, n, m) integer                             side s of the objec
 psts       (3, 48, n, m, 2) integer                          left and top distance of the object's box in pixels
 metadata   (6, 2) text                                       title, description, author, license, version, date
 lbldata    (n,) text                                         class names
+identity   () text, optional                                 "content": see `siconvnet.datasets.identity`
 =========  ================================================  ===============================================
 """
 
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
-from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
+from siconvnet.datasets.npz import Npz, open_npz
+from siconvnet.errors import DatasetError, InvalidArgument
 
 SPLITS = ("train", "valid", "test")
 SCALES = tuple(range(64, 16, -1))
 CANVAS = 64
+MAX_IMAGES = 2**27
+"""Images in a file, half a terabyte: a file that claims more would take gigabytes for its labels alone."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def read_summary(path: Path) -> Summary:
     Raises:
         DatasetError: the file is missing, unreadable, no npz, or not of the format as far as it is read.
     """
-    with _archive(path) as archive:
-        shape = _check_images(path, archive)
-        metadata = _read(path, archive, "metadata", (6, 2), "U")
+    with _open(path) as file:
+        shape = _check_images(path, file)
+        metadata = file.read("metadata", (6, 2), "U")
     return Summary(shape[2], shape[3], 3 if len(shape) == 7 else 1, _as_dict(metadata))
 
 
@@ -97,14 +98,14 @@ def read_header(path: Path, *, oblong: bool = False) -> Header:
     Raises:
         DatasetError: the file is missing, unreadable, no npz, or not of the format; one line says what is wrong.
     """
-    with _archive(path) as archive:
-        shape = _check_images(path, archive)
+    with _open(path) as file:
+        shape = _check_images(path, file)
         grid = shape[:4]
-        labels = _read(path, archive, "lbls", grid, "iu").astype(np.int64)
-        scales = _read(path, archive, "scls", grid, "iu").astype(np.int64)
-        positions = _read(path, archive, "psts", (*grid, 2), "iu").astype(np.int64)
-        metadata = _read(path, archive, "metadata", (6, 2), "U")
-        names = _read(path, archive, "lbldata", grid[2:3], "U")
+        labels = file.read("lbls", grid, "iu").astype(np.int64)
+        scales = file.read("scls", grid, "iu").astype(np.int64)
+        positions = file.read("psts", (*grid, 2), "iu").astype(np.int64)
+        metadata = file.read("metadata", (6, 2), "U")
+        names = file.read("lbldata", grid[2:3], "U")
     if labels.min() < 0 or labels.max() >= grid[2]:
         found = f"{labels.min()}..{labels.max()}"
         raise DatasetError(f"{path}: lbls holds labels {found}, expected 0..{grid[2] - 1}.")
@@ -115,7 +116,7 @@ def read_header(path: Path, *, oblong: bool = False) -> Header:
         labels=labels,
         scales=scales,
         positions=positions,
-        class_names=tuple(names.tolist()),
+        class_names=tuple(map(printable, names.tolist())),
         metadata=_as_dict(metadata),
         num_channels=3 if len(shape) == 7 else 1,
     )
@@ -127,8 +128,8 @@ def read_images(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         DatasetError: the file is missing, unreadable, damaged, or its `imgs` is not of the format.
     """
-    with _archive(path) as archive:
-        return _read(path, archive, "imgs", _check_images(path, archive), "u")
+    with _open(path) as file:
+        return file.read("imgs", _check_images(path, file), np.uint8)
 
 
 def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
@@ -144,28 +145,33 @@ def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint
         InvalidArgument: no such place.
         DatasetError: as `read_images`, but for damage behind the last of these places.
     """
-    with _archive(path) as archive:
-        shape = _check_images(path, archive)
+    with _open(path) as file:
+        shape = _check_images(path, file)
         if places and not (min(places) >= 0 and max(places) < math.prod(shape[:4])):
             raise InvalidArgument(f"places must be within 0 and {math.prod(shape[:4]) - 1}.")
-        if _array_header(path, archive, "imgs")[2]:
-            images = _read(path, archive, "imgs", shape, "u").reshape(-1, *shape[4:])
+        header = file.header("imgs")
+        if header.fortran_order:
+            images = file.read("imgs", shape, np.uint8).reshape(-1, *shape[4:])
             return [images[place] for place in places]
         size, found = math.prod(shape[4:]), {}
-        with _member(path, archive, "imgs") as stream:
-            start = archive.getinfo("imgs.npy").file_size - math.prod(shape)
+        with file.stream("imgs") as stream:
             for place in sorted(set(places)):  # a compressed stream is read forwards
-                stream.seek(start + place * size)
+                stream.seek(header.offset + place * size)
                 found[place] = np.frombuffer(stream.read(size), np.uint8).reshape(shape[4:])
     return [found[place] for place in places]
 
 
 def _as_dict(metadata: npt.NDArray) -> dict[str, str]:
-    return {str(key): str(value) for key, value in metadata}
+    return {printable(key): printable(value) for key, value in metadata}
 
 
-def _check_images(path: Path, archive: zipfile.ZipFile) -> tuple[int, ...]:
-    shape, dtype, _ = _array_header(path, archive, "imgs")
+def printable(text: str) -> str:
+    """The text with control characters and the like as escapes, as it may come from anyone and reach a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def _check_images(path: Path, file: Npz) -> tuple[int, ...]:
+    shape, dtype, _, _ = file.header("imgs")
     gray = (len(SPLITS), len(SCALES), *shape[2:4], CANVAS, CANVAS)
     if shape not in (gray, (*gray, 3)) or 0 in shape:
         raise DatasetError(
@@ -174,6 +180,8 @@ def _check_images(path: Path, archive: zipfile.ZipFile) -> tuple[int, ...]:
         )
     if dtype != np.uint8:
         raise DatasetError(f"{path}: imgs has type {dtype}, expected uint8.")
+    if (number := math.prod(shape[:4])) > MAX_IMAGES:
+        raise DatasetError(f"{path}: imgs holds {number:,} images, expected at most {MAX_IMAGES:,}.")
     return shape
 
 
@@ -190,59 +198,6 @@ def _check_boxes(path: Path, scales: np.ndarray, positions: np.ndarray, oblong: 
         )
 
 
-@contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except SiconvnetError:  # also a ValueError, in part
-        raise
-    except FileNotFoundError:
-        raise DatasetError(f"there is no file {path}; expected a STIR data file (.npz).") from None
-    # Before OSError and ValueError below: which of the two a damaged file raises depends on where it is damaged.
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise DatasetError(f"{path} is no intact .npz file ({_one_line(error)}).") from error
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or _one_line(error)}.") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-@contextmanager
-def _member(path: Path, archive: zipfile.ZipFile, key: str) -> Iterator[IO[bytes]]:
-    if f"{key}.npy" not in archive.namelist():
-        raise DatasetError(f"{path} has no array {key!r}; a STIR file holds imgs, lbls, scls, psts, metadata, lbldata.")
-    with archive.open(f"{key}.npy") as stream:
-        yield stream
-
-
-def _array_header(path: Path, archive: zipfile.ZipFile, key: str) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """Shape, type, and whether the array is stored in Fortran's order."""
-    with _member(path, archive, key) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
-            raise DatasetError(f"{path}: {key} is stored in .npy version {version}, expected 1.0 or 2.0.")
-        shape, fortran, dtype = read(stream)
-        if dtype.hasobject:
-            raise DatasetError(f"{path}: {key} holds Python objects, which are never loaded; expected an array.")
-        # Compared before anything of that size is allocated.
-        if archive.getinfo(f"{key}.npy").file_size - stream.tell() != math.prod(shape) * dtype.itemsize:
-            raise DatasetError(f"{path}: {key} is cut short; get or build the file again.")
-    return shape, dtype, fortran
-
-
-def _read(path: Path, archive: zipfile.ZipFile, key: str, expected: tuple[int, ...], kinds: str) -> npt.NDArray:
-    shape, dtype, _ = _array_header(path, archive, key)
-    if shape != expected:
-        raise DatasetError(f"{path}: {key} has shape {shape}, expected {expected}.")
-    if dtype.kind not in kinds:
-        wanted = "text" if kinds == "U" else "integers"
-        raise DatasetError(f"{path}: {key} has type {dtype}, expected {wanted}.")
-    with _member(path, archive, key) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+def _open(path: Path) -> AbstractContextManager[Npz]:
+    holds = "a STIR file holds imgs, lbls, scls, psts, metadata, lbldata"
+    return open_npz(path, what="a STIR data file (.npz)", holds=holds)

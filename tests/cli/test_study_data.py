@@ -64,7 +64,7 @@ def test_verify_names_what_is_missing_and_what_is_wrong(folder: Path, capsys: py
     assert main(["data", "verify", str(path)]) == 1
     path.write_bytes(b"no file of arrays")
     assert main(["data", "verify", str(path)]) == 1
-    assert "cannot be read as MNIST-Scale" in capsys.readouterr().err
+    assert "is not an intact .npz file" in capsys.readouterr().err
 
 
 def test_verify_the_digits_of_mnist_range(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

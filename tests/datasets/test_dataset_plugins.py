@@ -164,7 +164,7 @@ def test_it_can_be_trained_on(site: Site, tmp_path: Path, capsys: pytest.Capture
         ("x = 1", "no attribute 'entry'"),
         ("entry = 3", "no dataset but an object of int"),
         ("entry = 'nowhere.npz'", "there is no file nowhere.npz"),
-        ("entry = __file__", "is no intact .npz file"),
+        ("entry = __file__", "is not an intact .npz file"),
         ("entry = DatasetInfo('x', 'X', 2, 1, 1, 'CC0', 'x')", "needs a path or a builder"),
         ("entry = DatasetInfo('x', 'X', 0, 1, 1, 'CC0', 'x', builder='a:b')", r"= \(0, 1, 1\); expected"),
         ("entry = DatasetInfo('x', 'X', 2, 1, 2, 'CC0', 'x', builder='a:b')", "1 or 3 channels"),

@@ -49,8 +49,8 @@ def test_a_missing_file_says_what_to_type(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"val_imgs": None}, "holds no val_imgs"),
-        ({"test_lbls": np.zeros(3, np.int64)}, "expected int64"),
+        ({"val_imgs": None}, "has no array 'val_imgs'"),
+        ({"test_lbls": np.zeros(3, np.int64)}, r"test_lbls has shape \(3,\)"),
         ({"train_imgs": np.zeros((10_000, 28, 28))}, "float64"),
         ({"val_lbls": np.full(2_000, 10)}, "outside"),
     ],

@@ -132,5 +132,5 @@ def test_images_are_read_when_first_needed(stir_file):
     content[at] ^= 0xFF
     path.write_bytes(content)
     dataset = load_dataset(path)
-    with pytest.raises(DatasetError, match=r"no intact \.npz file \(Bad CRC-32"):
+    with pytest.raises(DatasetError, match=r"not an intact \.npz file \(Bad CRC-32"):
         dataset.select("train", [64])

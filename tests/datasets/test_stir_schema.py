@@ -146,7 +146,7 @@ def _another_zip(path: Path) -> None:
 def test_other_files(make, tmp_path):
     path = tmp_path / "other.npz"
     make(path)
-    with pytest.raises(DatasetError, match=r"other\.npz is no intact \.npz file") as caught:
+    with pytest.raises(DatasetError, match=r"other\.npz is not an intact \.npz file") as caught:
         load_dataset(path)
     assert "\n" not in str(caught.value)
 
@@ -156,7 +156,7 @@ def test_a_file_cut_short(share, stir_file):
     path, _ = stir_file()
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DatasetError, match=r"no intact \.npz file"):
+    with pytest.raises(DatasetError, match=r"not an intact \.npz file"):
         load_dataset(path)
 
 
