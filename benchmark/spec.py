@@ -23,7 +23,7 @@ from benchmark.protocol import SCENARIOS, Scenario
 from benchmark.studies import Study, scale_fields, scale_ranges, study_of
 from benchmark.studies.stir import is_file as is_file
 from benchmark.system.modules import find_source
-from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
+from siconvnet.errors import InvalidArgument, UnknownName
 
 #: A field that is left open: it becomes what the study says, and stays None where the study has no such field.
 OPEN: Any = None
@@ -105,7 +105,8 @@ class RunSpec:
 
     @property
     def dataset_key(self) -> str:
-        """What the data set is called in results: its name, or of a file its stem and a part of its SHA-256.
+        """What the data set is called in results: its name, or of a file its stem and a part of the SHA-256 that
+        `siconvnet.datasets.identity` gives it.
 
         A data set of one's own, or of another package, is such a file too: another one may take its name. If it has yet
         to be built, this builds it.
@@ -309,10 +310,9 @@ def is_key_of(key: str, name: str) -> bool:
 
 @functools.lru_cache(maxsize=32)
 def _file_key(path: str, name: str) -> str:
-    try:
-        return f"{name}-{_sha256(path)[:12]}"
-    except OSError as error:
-        raise DatasetError(f"cannot read the data file {path!r}: {error.strerror}.") from None
+    from siconvnet.datasets.identity import identify_file
+
+    return f"{name}-{identify_file(Path(path))[:12]}"
 
 
 @functools.lru_cache(maxsize=32)

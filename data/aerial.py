@@ -7,7 +7,6 @@ objects of the published images, elsewhere on the canvas.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +15,7 @@ from siconvnet.errors import DatasetError
 
 from .canvas import Box
 from .crops import Draft, Marked, Texts, draft, find_archives, find_photos, fits
+from .left_out import LeftOut
 from .photos import Unusable, ZipPhoto, open_archive, opened
 from .selection import Candidate
 
@@ -56,12 +56,12 @@ def plan(source: Path | None) -> Draft:
     if missing := [name for name in LABEL_ARCHIVES if name not in by_name]:
         raise DatasetError(f"{source} holds no {missing[0]}, the archive of label files.")
     photos = find_photos(archives, ".png")
-    skipped: Counter[str] = Counter()
-    objects = (item for name in LABEL_ARCHIVES for item in _objects(Texts(by_name[name]), photos, skipped))
-    return draft(objects, fit="longer", metadata=METADATA, skipped=skipped)
+    left_out = LeftOut()
+    objects = (item for name in LABEL_ARCHIVES for item in _objects(Texts(by_name[name]), photos, left_out))
+    return draft(objects, fit="longer", metadata=METADATA, left_out=left_out)
 
 
-def _objects(texts: Texts, photos: dict[str, ZipPhoto], skipped: Counter[str]) -> Iterator[Marked]:
+def _objects(texts: Texts, photos: dict[str, ZipPhoto], left_out: LeftOut) -> Iterator[Marked]:
     for member in open_archive(texts.root).namelist():
         key = PurePosixPath(member)
         if key.suffix != ".txt":
@@ -78,16 +78,16 @@ def _objects(texts: Texts, photos: dict[str, ZipPhoto], skipped: Counter[str]) -
             photo = photos[key.stem]
             size = _size_in_colour(photo)
         except Unusable as reason:
-            skipped[str(reason)] += 1
+            left_out.add(reason, member)
             continue
         for fields in lines:
             try:
                 if size and (item := _object(fields, size, photo)):
                     yield item
             except Unusable as reason:
-                skipped[str(reason)] += 1
+                left_out.add(reason, member)
             except (ValueError, IndexError, OverflowError):
-                skipped["with a broken annotation"] += 1
+                left_out.add("with a broken annotation", member)
 
 
 def _size_in_colour(photo: ZipPhoto) -> tuple[int, int] | None:

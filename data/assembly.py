@@ -22,15 +22,17 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 
+from siconvnet.datasets.identity import BY_CONTENT
 from siconvnet.datasets.schema import CANVAS, SCALES, SPLITS, read_header
 from siconvnet.errors import DatasetError
 
 from .canvas import Fit, centre_square, cut_out, cut_window, shrink
 from .files import replacing
 from .layout import stir_labels
+from .left_out import LeftOut
 from .parallel import ordered_map
 from .photos import Photo, Unusable, opened, oriented_size, to_pixels
-from .selection import Candidate, Slot, in_words, too_few
+from .selection import Candidate, Slot, too_few
 
 BLOCK = 2**22
 
@@ -65,6 +67,7 @@ class Plan:
         recipe: how they are drawn.
         metadata: title, description, author, license, version, date; the last thing that is filled in.
         oblong: see `siconvnet.datasets.DatasetInfo`.
+        by_content: the file is to be identified by its content, see `siconvnet.datasets.identity`.
     """
 
     class_names: Sequence[str]
@@ -73,6 +76,7 @@ class Plan:
     recipe: Recipe
     metadata: Mapping[str, str]
     oblong: bool = False
+    by_content: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,7 +92,11 @@ class Plan:
         for slot, candidate in sorted(self.slots.items()):
             key = candidate.photo.key
             stamps.setdefault(key, candidate.photo.stamp())
-            text.update(f"{tuple(slot)} {key} {stamps[key]} {candidate.box}\n".encode())
+            text.update(
+                f"{tuple(slot)} {key} {stamps[key]} {candidate.box} {candidate.frame}\n".encode(
+                    errors="surrogateescape"
+                )
+            )
         return text.hexdigest()
 
 
@@ -120,7 +128,7 @@ def assemble(
     jobs: int = 1,
     progress: bool = False,
     title: str = "",
-) -> Counter[str]:
+) -> LeftOut:
     """Make the file. Interrupted, the same call goes on where it was.
 
     Args:
@@ -132,18 +140,19 @@ def assemble(
         title: of the bar.
 
     Returns:
-        how many objects had to be replaced, by reason.
+        the objects that had to be replaced.
 
     Raises:
         DatasetError: damaged pictures have used up all spare objects, a worker died, or the disk is full.
     """
-    skipped: Counter[str] = Counter()
+    replaced = LeftOut()
     with _scratch(path, plan) as scratch:
         slots = dict(plan.slots)
         todo = {slot: candidate for slot, candidate in slots.items() if slot not in scratch.positions}
         while todo:
             failed = scratch.draw(todo, jobs=jobs, title=title if progress else None)
-            skipped.update(failed.values())
+            for slot, reason in failed.items():
+                replaced.add(reason, slots[slot].photo.key)
             todo = {}
             missing: Counter[str] = Counter()
             for slot in failed:
@@ -153,9 +162,9 @@ def assemble(
                 else:
                     todo[slot] = slots[slot] = replacement
             if missing:
-                raise too_few(missing, plan.instances, len(plan.class_names), skipped)
-        _write(path, plan, scratch, skipped)
-    return skipped
+                raise too_few(missing, plan.instances, len(plan.class_names), replaced)
+        _write(path, plan, scratch, replaced)
+    return replaced
 
 
 def draw(task: Task) -> list[Drawn]:
@@ -163,13 +172,9 @@ def draw(task: Task) -> list[Drawn]:
     recipe, results = task.recipe, []
     photo = task.candidates[0][1].photo
     whole = all(candidate.box is None for _, candidate in task.candidates)
-    size = task.candidates[0][1].size
     try:
         with opened(photo) as image:
-            # Annotations count pixels as they are stored, unless their size says otherwise.
-            turned = size is None or size == oriented_size(image)
-            if not turned and size != image.size:
-                raise Unusable("of another size than its annotations say")
+            turned = task.candidates[0][1].frames(image.size, oriented_size(image))[0] == "displayed"
             if whole and image.format == "JPEG" and recipe.reduce:
                 image.draft(None, (1024, 1024))  # a quarter of the work, and still far above what is needed
             pixels = to_pixels(image, recipe.num_channels, orient=turned)
@@ -287,20 +292,21 @@ def _scratch(path: Path, plan: Plan) -> Iterator[_Scratch]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(path: Path, plan: Plan, scratch: _Scratch, skipped: Mapping[str, int]) -> None:
+def _write(path: Path, plan: Plan, scratch: _Scratch, replaced: LeftOut) -> None:
     """Stream the scratch file into a compressed ``.npz``, read it back as far as it is cheap, and put it in place."""
     grid = plan.shape[:4]
     positions = np.empty((*grid, 2), np.int64)
     for slot, places in scratch.positions.items():
         positions[slot.split, :, slot.label, slot.instance] = places
     metadata = dict(plan.metadata)
-    if skipped:
-        metadata["description"] += f" Replaced: {in_words(skipped)}."
+    if replaced:
+        metadata["description"] += f" Replaced: {replaced}."
     small = {
         **stir_labels(grid),
         "psts": positions,
         "metadata": np.array(list(metadata.items())),
         "lbldata": np.array(list(plan.class_names)),
+        **({"identity": np.array(BY_CONTENT)} if plan.by_content else {}),
     }
     with replacing(path, check=lambda file: read_header(file, oblong=plan.oblong)) as stream:
         _write_members(stream, scratch.images, plan.shape, small)

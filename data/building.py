@@ -26,7 +26,6 @@ from .crops import Draft
 from .custom import Built, Options, custom_path
 from .files import exclusive, save_arrays
 from .parallel import default_jobs
-from .selection import in_words
 from .verification import CHECKSUMS, compare
 
 Arrays = dict[str, npt.NDArray]
@@ -258,7 +257,7 @@ def _stream(
     for note in draft.notes:
         tell(note)
     if replaced:
-        tell(f"Replaced by the next largest: {in_words(replaced)}.")
+        tell(f"Replaced by the next largest: {replaced.with_examples()}.")
 
 
 def _alone(path: Path, progress: bool) -> AbstractContextManager[None]:

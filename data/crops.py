@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,11 @@ from siconvnet.errors import DatasetError
 
 from .assembly import Plan, Recipe
 from .canvas import Box, Fit, has_surroundings
+from .left_out import LeftOut
 from .photos import Unusable, ZipPhoto, open_archive, read_member
-from .selection import Candidate, Slot, in_words
+from .selection import Candidate, Slot
+from .texts import read_bytes
+from .walking import walk
 
 NUM_INSTANCES = 25
 NUM_OBJECTS = NUM_INSTANCES * len(SPLITS)
@@ -55,7 +57,7 @@ class Draft:
         return spares.pop(0) if spares else None
 
 
-def draft(objects: Iterable[Marked], *, fit: Fit, metadata: Mapping[str, str], skipped: Counter[str]) -> Draft:
+def draft(objects: Iterable[Marked], *, fit: Fit, metadata: Mapping[str, str], left_out: LeftOut) -> Draft:
     """Choose by the published rule: of each class the 75 largest, dealt out to train, valid and test in turn.
 
     A class takes part if it has 75 objects of 64 pixels. Of objects of equal size, the one that the source lists
@@ -65,7 +67,7 @@ def draft(objects: Iterable[Marked], *, fit: Fit, metadata: Mapping[str, str], s
         objects: of 64 pixels or more, in the order of the source.
         fit: see `canvas.windows`.
         metadata: for the file.
-        skipped: what was left out before, by reason; for the notes.
+        left_out: what was left out before; for the notes.
 
     Raises:
         DatasetError: no class has 75 objects.
@@ -73,7 +75,9 @@ def draft(objects: Iterable[Marked], *, fit: Fit, metadata: Mapping[str, str], s
     by_class: dict[str, list[Marked]] = {}
     for item in objects:
         by_class.setdefault(item.label, []).append(item)
-    names, slots, spares = [], {}, {}
+    names: list[str] = []
+    slots: dict[Slot, Candidate] = {}
+    spares: dict[str, list[Candidate]] = {}
     for name, items in sorted(by_class.items()):
         items.sort(key=lambda item: -item.rank)  # stable
         if len(items) < NUM_OBJECTS:
@@ -86,25 +90,25 @@ def draft(objects: Iterable[Marked], *, fit: Fit, metadata: Mapping[str, str], s
         most = max(map(len, by_class.values()), default=0)
         raise DatasetError(
             f"no class has {NUM_OBJECTS} objects of {SCALES[0]} pixels, the most that one has is {most}"
-            + (f"; left out: {in_words(skipped)}." if skipped else ".")
+            + (f"; left out: {left_out.with_examples()}." if left_out else ".")
         )
-    notes = _notes(slots, skipped)
-    metadata = {**metadata, "description": " ".join([metadata["description"], *notes])}
+    notes = _notes(slots)
+    words = [f"Left out: {left_out}."] if left_out else []
+    metadata = {**metadata, "description": " ".join([metadata["description"], *notes, *words])}
+    if left_out:
+        notes.append(f"Left out: {left_out.with_examples()}.")
     recipe = Recipe("crop", 3, fit=fit, reduce=False)
     return Draft(Plan(names, NUM_INSTANCES, slots, recipe, metadata, oblong=fit == "longer"), spares, notes)
 
 
-def _notes(slots: Mapping[Slot, Candidate], skipped: Counter[str]) -> list[str]:
+def _notes(slots: Mapping[Slot, Candidate]) -> list[str]:
     homes: dict[str, set[int]] = {}
     for slot, candidate in slots.items():
         homes.setdefault(candidate.photo.key, set()).add(slot.split)
     shared = sum(len(splits) > 1 for splits in homes.values())
-    notes = []
-    if shared:
-        notes.append(f"{shared} of the {len(homes)} photos have objects in more than one split, as the recipe has it.")
-    if skipped:
-        notes.append(f"Left out: {in_words(skipped)}.")
-    return notes
+    if not shared:
+        return []
+    return [f"{shared} of the {len(homes)} photos have objects in more than one split, as the recipe has it."]
 
 
 def fits(box: Box, size: tuple[int, int], fit: Fit) -> None:
@@ -125,7 +129,7 @@ def find_archives(folder: Path) -> list[Path]:
     Raises:
         DatasetError: one of them is damaged: to go on without it would give another dataset.
     """
-    archives = sorted(path for path in folder.rglob("*.zip") if path.is_file())
+    archives = sorted(path for path in walk(folder) if path.suffix == ".zip" and path.is_file())
     for path in archives:
         try:
             open_archive(path)
@@ -160,11 +164,8 @@ class Texts:
         """
         if self.root.suffix == ".zip":
             return read_member(open_archive(self.root), self.prefix + name, limit)
-        path = self.root / name
         try:
-            if path.stat().st_size > limit:
-                raise Unusable("too large")
-            return path.read_bytes()
+            return read_bytes(self.root / name, limit)
         except FileNotFoundError:
             raise Unusable("missing") from None
         except OSError as error:

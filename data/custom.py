@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +16,11 @@ from siconvnet.errors import InvalidArgument, UnknownName
 from . import boxes, folders, torchvision_sets
 from .assembly import Plan, Recipe, assemble
 from .canvas import has_surroundings, square_around
+from .left_out import LeftOut
 from .parallel import default_jobs
-from .photos import GRAY_MODES, Unusable, opened, oriented_size
-from .selection import Candidate, Chooser, Slot, in_words, shuffled
+from .photos import GRAY_MODES, Photo, Unusable, opened, orientation, oriented_size
+from .selection import FRAMES, Candidate, Chooser, Frame, Slot, shuffled
+from .texts import utf8_name
 
 Background = Literal["crop", "black", "mean"]
 _OTHERS = ("mnist_digits", "signs_source", "stl10", "mnist_range")
@@ -32,6 +34,7 @@ class Options:
     Attributes:
         images: the folder of pictures; of the data, for a torchvision dataset.
         annotations: boxes in them, see `boxes.scan`; None if every picture is one object.
+        boxes: which pixels the boxes count; None where the photos' sizes are to tell.
         torchvision: a class of ``torchvision.datasets`` in place of both.
         download: let torchvision download what is missing.
         classes: how many, those with the most objects; None for all.
@@ -45,6 +48,7 @@ class Options:
 
     images: Path | None = None
     annotations: Path | None = None
+    boxes: Frame | None = None
     torchvision: str | None = None
     download: bool = False
     classes: int | None = None
@@ -65,6 +69,10 @@ class Options:
             raise InvalidArgument("no images were named; give --images FOLDER or --torchvision NAME.")
         if self.torchvision and self.annotations:
             raise InvalidArgument("--torchvision and --annotations exclude each other.")
+        if self.boxes not in (None, *FRAMES):
+            raise UnknownName("convention of boxes", self.boxes, FRAMES)
+        if self.boxes and not self.annotations:
+            raise InvalidArgument("--boxes says what the boxes of --annotations count, and needs those.")
         if self.background not in (None, *BACKGROUNDS):
             raise UnknownName("background", self.background, BACKGROUNDS)
         if self.background == "crop" and not self.annotations:
@@ -128,18 +136,23 @@ def build(name: str, path: Path, options: Options, *, jobs: int | None = None, p
         UnknownName, InvalidArgument: torchvision has no such dataset.
         DatasetError: unreadable annotations, too few objects, or the file cannot be written.
     """
-    pools, skipped = _scan(options)
+    pools, left_out, notes = _scan(options)
     names = _choose_classes(pools, options.classes)
     background: Background = options.background or ("crop" if options.annotations else "black")
-    inspector = _Inspector(background, options.allow_upscaling)
-    chooser = Chooser({label: shuffled(pools[label], options.seed) for label in names}, inspector.admit, skipped)
+    inspector = _Inspector(background, options.allow_upscaling, [c for pool in pools.values() for c in pool])
+    chooser = Chooser({label: shuffled(pools[label], options.seed) for label in names}, inspector.admit, left_out)
     slots = chooser.fill(names, options.instances)
+    assumed = sum(inspector.has_assumed_frame(candidate) for candidate in slots.values())
     if options.annotations:
         slots = {slot: inspector.squared(candidate) for slot, candidate in slots.items()}
-    gray = [inspector.gray[candidate.photo.key] for candidate in slots.values()]
+    gray = [inspector.is_gray(candidate) for candidate in slots.values()]
     channels = options.channels or (1 if all(gray) else 3)
     small = sum(inspector.sides[candidate.photo.key, candidate.box] < SCALES[0] for candidate in slots.values())
-    notes = []
+    if assumed:
+        notes.append(
+            f"{assumed} of the {len(slots)} objects are in photos that EXIF turns or mirrors; nothing tells whether "
+            "their boxes count pixels as displayed or as stored; taken as displayed (--boxes stored if they are not)."
+        )
     if small:
         notes.append(f"{small} of the {len(slots)} objects are smaller than {SCALES[0]} pixels and are upscaled.")
     if channels == 3 and any(gray):
@@ -147,27 +160,28 @@ def build(name: str, path: Path, options: Options, *, jobs: int | None = None, p
     if channels == 1 and not all(gray):
         notes.append(f"{len(gray) - sum(gray)} of the {len(slots)} objects are in colour and are written as gray.")
     recipe = Recipe(background, channels, options.seed)
-    plan = Plan(names, options.instances, slots, recipe, _metadata(name, options, background, notes))
+    metadata = _metadata(name, options, background, notes)
+    plan = Plan(names, options.instances, slots, recipe, metadata, by_content=True)
 
     def spare(slot: Slot) -> Candidate | None:
         candidate = chooser.take(names[slot.label], slot.split)
         return inspector.squared(candidate) if candidate and options.annotations else candidate
 
     replaced = assemble(path, plan, spare=spare, jobs=jobs or default_jobs(), progress=progress, title=name)
-    left_out = chooser.skipped + replaced
+    left_out.update(replaced)
     if left_out:
-        notes.append(f"Left out: {in_words(left_out)}.")
+        notes.append(f"Left out: {left_out.with_examples()}.")
     return Built(path, notes)
 
 
-def _scan(options: Options) -> tuple[dict[str, list[Candidate]], Counter[str]]:
+def _scan(options: Options) -> tuple[dict[str, list[Candidate]], LeftOut, list[str]]:
     if options.torchvision:
         root = options.images or data_dir() / "torchvision"
-        return torchvision_sets.scan(options.torchvision, root, download=options.download), Counter()
+        return *torchvision_sets.scan(options.torchvision, root, download=options.download), []
     assert options.images is not None
     if options.annotations:
-        return boxes.scan(options.images, options.annotations)
-    return folders.scan(options.images), Counter()
+        return *boxes.scan(options.images, options.annotations, options.boxes), []
+    return folders.scan(options.images)
 
 
 def _choose_classes(pools: Mapping[str, list[Candidate]], number: int | None) -> list[str]:
@@ -182,9 +196,9 @@ def _metadata(name: str, options: Options, background: str, notes: list[str]) ->
     if options.torchvision:
         source = f"torchvision's {options.torchvision}"
     else:
-        source = f"the pictures in {_base(options.images)!r}"
+        source = f"the pictures in '{_base(options.images)}'"
     if options.annotations:
-        source += f" and the boxes of {_base(options.annotations)!r}"
+        source += f" and the boxes of '{_base(options.annotations)}'"
     surroundings = {
         "crop": "with their true surroundings",
         "black": "on black",
@@ -205,19 +219,34 @@ def _metadata(name: str, options: Options, background: str, notes: list[str]) ->
 
 
 def _base(path: Path | None) -> str:
-    """The name of a file or folder without the way there, which is nobody's business who is given the file."""
-    return path.resolve().name if path else ""
+    """The name of a file or folder without the path to it, which need not be known to whoever is given the file."""
+    return utf8_name(path.resolve().name) if path else ""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a picture's header says.
+
+    Attributes:
+        stored, displayed: width and height before and after EXIF's orientation is applied.
+        turned: whether that turns or mirrors it.
+        gray: whether it has no colour.
+    """
+
+    stored: tuple[int, int]
+    displayed: tuple[int, int]
+    turned: bool
+    gray: bool
 
 
 class _Inspector:
     """Looks into the header of each picture once, and says whether an object in it can be used."""
 
-    def __init__(self, background: Background, allow_upscaling: bool):
+    def __init__(self, background: Background, allow_upscaling: bool, everything: Iterable[Candidate]):
         self.background, self.allow_upscaling = background, allow_upscaling
-        self.gray: dict[str, bool] = {}
         self.sides: dict[tuple[str, object], int] = {}
-        self._sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-        self._problems: dict[str, str] = {}
+        self._everything = everything
+        self._looks: dict[str, _Look | str] = {}
 
     def admit(self, candidate: Candidate) -> None:
         """Raises `Unusable` if the object is too small, or its surroundings do not suffice."""
@@ -236,24 +265,58 @@ class _Inspector:
             raise Unusable("with too little around them (--background black or mean takes them)")
 
     def squared(self, candidate: Candidate) -> Candidate:
-        """The same object in the square around it."""
+        """The same object in the square around it, its frame settled."""
         assert candidate.box is not None
-        size = self._size(candidate)
-        return Candidate(candidate.photo, square_around(candidate.box, size), candidate.size, candidate.splits)
+        square = square_around(candidate.box, self._size(candidate))
+        return replace(candidate, box=square, frame=self._frame(candidate))
+
+    def is_gray(self, candidate: Candidate) -> bool:
+        """Whether the picture has no colour."""
+        return self._look(candidate.photo).gray
+
+    def has_assumed_frame(self, candidate: Candidate) -> bool:
+        """Whether the object would be elsewhere in the other frame, and nothing tells which is meant."""
+        return self._is_ambiguous(candidate) and self._frame_elsewhere is None
 
     def _size(self, candidate: Candidate) -> tuple[int, int]:
-        key = candidate.photo.key
-        if key in self._problems:
-            raise Unusable(self._problems[key])
-        if key not in self._sizes:
+        look, frame = self._look(candidate.photo), self._frame(candidate)
+        return look.stored if frame == "stored" else look.displayed
+
+    def _frame(self, candidate: Candidate) -> Frame:
+        if self._is_ambiguous(candidate):
+            return self._frame_elsewhere or "displayed"
+        return self._frames(candidate)[0]
+
+    def _frames(self, candidate: Candidate) -> list[Frame]:
+        look = self._look(candidate.photo)
+        return candidate.frames(look.stored, look.displayed)
+
+    def _is_ambiguous(self, candidate: Candidate) -> bool:
+        turned = candidate.box is not None and self._look(candidate.photo).turned
+        return turned and len(self._frames(candidate)) > 1
+
+    @functools.cached_property
+    def _frame_elsewhere(self) -> Frame | None:
+        """What the sizes of all photos tell that fit one frame alone; None if there are none, or they disagree."""
+        told: set[Frame] = set()
+        for candidate in {(c.photo.key, c.size): c for c in self._everything if c.size}.values():
             try:
-                with opened(candidate.photo) as image:
-                    self._sizes[key] = image.size, oriented_size(image)
-                    self.gray[key] = image.mode in GRAY_MODES
+                frames = self._frames(candidate)
+            except Unusable:
+                continue
+            if len(frames) == 1:
+                told.add(frames[0])
+        return told.pop() if len(told) == 1 else None
+
+    def _look(self, photo: Photo) -> _Look:
+        if photo.key not in self._looks:
+            try:
+                with opened(photo) as image:
+                    turned, gray = orientation(image) != 1, image.mode in GRAY_MODES
+                    self._looks[photo.key] = _Look(image.size, oriented_size(image), turned, gray)
             except Unusable as reason:
-                self._problems[key] = str(reason)
-                raise
-        stored, oriented = self._sizes[key]
-        if candidate.size is not None and candidate.size not in (stored, oriented):
-            raise Unusable("of another size than its annotations say")
-        return candidate.size or oriented
+                self._looks[photo.key] = str(reason)
+        look = self._looks[photo.key]
+        if isinstance(look, str):
+            raise Unusable(look)
+        return look

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import stat
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -25,7 +26,9 @@ MAX_BYTES = 256 * 2**20
 """Of one encoded picture: above that it is no photo, or a zip bomb."""
 MAX_PIXELS = 120_000_000
 """Of one picture, as its header declares them: 360 MB in colour."""
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 GRAY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
 
 
@@ -64,7 +67,10 @@ class FilePhoto:
     def read(self) -> Image.Image:
         from PIL import Image
 
-        if self.path.stat().st_size > MAX_BYTES:
+        status = self.path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Unusable("not a regular file")  # to open a pipe would wait for ever
+        if status.st_size > MAX_BYTES:
             raise Unusable("too large")
         return Image.open(self.path)
 
@@ -178,10 +184,15 @@ def opened(photo: Photo) -> Iterator[Image.Image]:
         raise Unusable("unreadable") from error
 
 
+def orientation(image: Image.Image) -> int:
+    """EXIF's number of how the picture is to be turned and mirrored, 1 to 8; 1 is as it is stored."""
+    number = image.getexif().get(0x0112, 1)
+    return number if number in range(1, 9) else 1
+
+
 def oriented_size(image: Image.Image) -> tuple[int, int]:
     """Width and height as the picture is meant to be seen; its header is enough."""
-    turned = image.getexif().get(0x0112, 1) >= 5
-    return (image.height, image.width) if turned else image.size
+    return (image.height, image.width) if orientation(image) >= 5 else image.size
 
 
 def to_pixels(image: Image.Image, num_channels: int, *, orient: bool = True) -> Image.Image:
@@ -196,7 +207,7 @@ def to_pixels(image: Image.Image, num_channels: int, *, orient: bool = True) -> 
     """
     from PIL import Image, ImageOps
 
-    if orient and image.getexif().get(0x0112, 1) != 1:
+    if orient and orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise Unusable("unreadable")  # floats have no agreed range

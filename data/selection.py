@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from siconvnet.datasets.schema import SPLITS
 from siconvnet.errors import DatasetError
 
 from .canvas import Box
+from .left_out import LeftOut
 from .photos import FilePhoto, Photo, Unusable
 
 ANY_SPLIT = tuple(range(len(SPLITS)))
+Frame = Literal["stored", "displayed"]
+"""Which pixels of a photo a box counts: as the file stores them, or turned as its EXIF orientation says."""
+FRAMES: tuple[Frame, ...] = ("displayed", "stored")
 
 
 class Slot(NamedTuple):
@@ -35,13 +39,31 @@ class Candidate:
         photo: the picture that it is in.
         box: where in it; None for the square in its middle.
         size: width and height of the picture as the annotations give them, which it then must have.
+        frame: which pixels `box` and `size` count; None where that has to be found out.
         splits: the splits that it may go to; the source has a test set of its own, say.
     """
 
     photo: Photo
     box: Box | None = None
     size: tuple[int, int] | None = None
+    frame: Frame | None = None
     splits: tuple[int, ...] = ANY_SPLIT
+
+    def frames(self, stored: tuple[int, int], displayed: tuple[int, int]) -> list[Frame]:
+        """The frames that agree with what the annotations say, "displayed" first.
+
+        Args:
+            stored: width and height of the picture as its file stores it.
+            displayed: the same as it is meant to be seen.
+
+        Raises:
+            Unusable: none does.
+        """
+        sizes = {"displayed": displayed, "stored": stored}
+        found = [frame for frame in FRAMES if self.frame in (None, frame) and self.size in (None, sizes[frame])]
+        if not found:
+            raise Unusable("of another size than its annotations say")
+        return found
 
 
 @dataclass
@@ -53,17 +75,18 @@ class Chooser:
         admit: looks at one candidate before it is handed out; raises `Unusable` to have it skipped.
 
     Attributes:
-        skipped: how many candidates were left out, by reason.
+        left_out: the candidates that were.
     """
 
     pools: Mapping[str, Sequence[Candidate]]
     admit: Callable[[Candidate], None]
-    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def __post_init__(self) -> None:
         self._fresh: dict[tuple[str, tuple[int, ...]], deque[Candidate]] = {}
         self._waiting: dict[tuple[str, int], deque[Candidate]] = {}
         self._split_of: dict[str, int] = {}
+        self._objects: set[tuple[str, Box | None]] = set()
         self._content = _Content()
         for name, pool in self.pools.items():
             for candidate in pool:
@@ -82,11 +105,12 @@ class Chooser:
                     self.admit(candidate)
                     picture = self._content.identity(candidate.photo)
                 except Unusable as reason:
-                    self.skipped[str(reason)] += 1
+                    self.left_out.add(reason, candidate.photo.key)
                     continue
-                if candidate.box is None and picture in self._split_of:
-                    self.skipped["the same picture again"] += 1
+                if (picture, candidate.box) in self._objects:
+                    self.left_out.add("the same object again", candidate.photo.key)
                     continue
+                self._objects.add((picture, candidate.box))
                 home = self._split_of.setdefault(picture, split)
                 if home == split:
                     return candidate
@@ -110,11 +134,11 @@ class Chooser:
                     else:
                         slots[Slot(split, names.index(name), instance)] = candidate
         if missing:
-            raise too_few(missing, instances, len(names), self.skipped)
+            raise too_few(missing, instances, len(names), self.left_out)
         return slots
 
 
-def too_few(missing: Mapping[str, int], instances: int, num_classes: int, skipped: Mapping[str, int]) -> DatasetError:
+def too_few(missing: Mapping[str, int], instances: int, num_classes: int, left_out: LeftOut) -> DatasetError:
     """The error for classes with too few objects."""
     needed = instances * len(SPLITS)
     listed = [f"{name!r} lacks {count}" for name, count in sorted(missing.items(), key=lambda item: -item[1])]
@@ -126,15 +150,9 @@ def too_few(missing: Mapping[str, int], instances: int, num_classes: int, skippe
     return DatasetError(
         f"too few objects: of the {needed} needed for each class ({len(SPLITS)} splits x {instances}), "
         f"{', '.join(listed[:5])}{more}"
-        + (f"; left out: {in_words(skipped)}" if skipped else "")
+        + (f"; left out: {left_out.with_examples()}" if left_out else "")
         + (f"; add pictures, or try {' or '.join(advice)}." if advice else "; add pictures.")
     )
-
-
-def in_words(counts: Mapping[str, int]) -> str:
-    """ "3 unreadable, 1 missing", the most frequent first."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
 
 
 def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:

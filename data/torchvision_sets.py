@@ -13,6 +13,7 @@ from typing import Any
 
 from siconvnet.errors import DatasetError, InvalidArgument
 
+from .left_out import LeftOut
 from .photos import VisionPhoto, open_vision
 from .selection import ANY_SPLIT, Candidate
 
@@ -21,13 +22,16 @@ _LABELS = ("targets", "_labels", "labels", "y", "_samples", "samples", "imgs")
 """Where the datasets keep their labels, or pairs of file and label; asked for before every picture is opened."""
 
 
-def scan(name: str, root: Path, *, download: bool = False) -> dict[str, list[Candidate]]:
-    """The pictures of each class.
+def scan(name: str, root: Path, *, download: bool = False) -> tuple[dict[str, list[Candidate]], LeftOut]:
+    """Find the pictures of each class.
 
     Args:
         name: a class of ``torchvision.datasets``.
         root: the folder that torchvision keeps its data in.
         download: let torchvision download what is missing.
+
+    Returns:
+        the pictures by class, and what was left out.
 
     Raises:
         InvalidArgument: torchvision has no such dataset, or it is not of pictures with one class each.
@@ -35,28 +39,38 @@ def scan(name: str, root: Path, *, download: bool = False) -> dict[str, list[Can
     """
     kind = _dataset_class(name)
     pools: dict[str, list[Candidate]] = {}
+    left_out = LeftOut()
     for arguments, splits in _portions(kind):
         try:
             if download and "download" in inspect.signature(kind).parameters:
                 kind(str(root), download=True, **dict(arguments))
             dataset = open_vision(name, str(root), arguments)
         except (RuntimeError, OSError) as error:
-            reason = " ".join(str(error).split())
             where, advice = f"is not in {root}", "name its folder with --images, or add --download"
             if download:
                 where, advice = (
                     f"cannot be downloaded to {root}",
                     "fetch it elsewhere, and name its folder with --images",
                 )
-            raise DatasetError(f"torchvision's {name} {where} ({reason}); {advice}.") from error
-        except TypeError as error:  # another argument is required, as by EMNIST
-            raise InvalidArgument(f"torchvision's {name} cannot be opened by its folder alone: {error}.") from error
+            raise DatasetError(f"torchvision's {name} {where} ({_one_line(error)}); {advice}.") from error
+        except ImportError as error:  # of a package that torchvision needs for this one, as LSUN needs lmdb
+            raise DatasetError(
+                f"torchvision's {name} needs another package ({_one_line(error)}); type: pip install {error.name}"
+            ) from error
+        except (TypeError, ValueError) as error:  # it takes other arguments, as EMNIST and Places365 do
+            raise InvalidArgument(
+                f"torchvision's {name} cannot be opened by its folder alone ({_one_line(error)}); save its pictures in "
+                "a folder for each class, and name that with --images."
+            ) from error
         names = _class_names(dataset)
         for index, label in enumerate(_labels(dataset, name)):
             photo = VisionPhoto(name, str(root), arguments, index)
+            if label < 0:  # as torchvision marks pictures without a class
+                left_out.add("without a class", photo.key)
+                continue
             label_name = names[label] if label < len(names) else str(label)
             pools.setdefault(label_name, []).append(Candidate(photo, splits=splits))
-    return dict(sorted(pools.items()))
+    return dict(sorted(pools.items())), left_out
 
 
 def _dataset_class(name: str) -> Any:
@@ -107,3 +121,7 @@ def _labels(dataset: Any, name: str) -> list[int]:
         return [int(value[1] if isinstance(value, (tuple, list)) else value) for value in values]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidArgument(f"torchvision's {name} is no classification dataset: {error}.") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from siconvnet.datasets.schema import SCALES
 from siconvnet.errors import DatasetError
 
-from .boxes import whole_pixels
+from .annotations import whole_pixels
 from .crops import Draft, Marked, Texts, draft, find_archives, find_photos, fits
+from .left_out import LeftOut
 from .photos import Unusable, ZipPhoto, open_archive
 from .selection import Candidate
 
@@ -52,9 +52,9 @@ def plan(source: Path | None) -> Draft:
         raise DatasetError("trafficsign is made of the raw photos; name the folder of the downloads: --source DIR")
     archives = find_archives(source)
     texts = find_annotations(source, archives)
-    skipped: Counter[str] = Counter()
-    signs = _signs(texts, find_photos(archives, ".jpg"), skipped)
-    return draft(signs, fit="stretch", metadata=METADATA, skipped=skipped)
+    left_out = LeftOut()
+    signs = _signs(texts, find_photos(archives, ".jpg"), left_out)
+    return draft(signs, fit="stretch", metadata=METADATA, left_out=left_out)
 
 
 def find_annotations(source: Path, archives: list[Path]) -> Texts:
@@ -69,7 +69,7 @@ def find_annotations(source: Path, archives: list[Path]) -> Texts:
     raise DatasetError(f"{source} holds no {ROOT}/splits/train.txt, as a file or in a zip archive.")
 
 
-def _signs(texts: Texts, photos: dict[str, ZipPhoto], skipped: Counter[str]) -> Iterator[Marked]:
+def _signs(texts: Texts, photos: dict[str, ZipPhoto], left_out: LeftOut) -> Iterator[Marked]:
     for part in PARTS:
         try:
             keys = texts.read(f"splits/{part}.txt").decode("utf-8", "replace").split()
@@ -80,16 +80,16 @@ def _signs(texts: Texts, photos: dict[str, ZipPhoto], skipped: Counter[str]) -> 
                 content = _annotation(texts, key)
                 photo = _photo(photos, key)
             except Unusable as reason:
-                skipped[str(reason)] += 1
+                left_out.add(reason, key)
                 continue
             for entry in content["objects"]:
                 try:
                     if sign := _sign(entry, content, photo):
                         yield sign
                 except Unusable as reason:
-                    skipped[str(reason)] += 1
+                    left_out.add(reason, key)
                 except (KeyError, TypeError, ValueError, AttributeError):
-                    skipped["with a broken annotation"] += 1
+                    left_out.add("with a broken annotation", key)
 
 
 def _annotation(texts: Texts, key: str) -> dict[str, Any]:

@@ -107,5 +107,5 @@ def verify(name_or_path: str | os.PathLike[str]) -> Report:
     }
     content = ", ".join(f"{word}: {count:,}" for word, count in numbers.items())
     # Read in any case: only then is it known that the pixels are not damaged.
-    arrays = {"imgs": dataset.images, "psts": dataset.header.positions}
+    arrays: dict[str, npt.NDArray] = {"imgs": dataset.images, "psts": dataset.header.positions}
     return Report(dataset.path, dataset.name, content, compare(arrays, CHECKSUMS.get(dataset.name, {})))

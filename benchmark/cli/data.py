@@ -37,6 +37,12 @@ folder = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Boxes in the photos: a COCO file (.json), or a folder of YOLO files (.txt).",
 )
 @click.option(
+    "--boxes",
+    metavar="stored|displayed",
+    help="Which pixels the boxes count in photos that EXIF turns or mirrors: those of the file, or those seen.  "
+    "[default: what the sizes in the COCO file tell, else displayed]",
+)
+@click.option(
     "--torchvision", metavar="DATASET", help="A dataset of torchvision (CIFAR10, GTSRB, ...); --images is its root."
 )
 @click.option("--download", is_flag=True, help="Let torchvision download it.")

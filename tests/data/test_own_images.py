@@ -16,7 +16,9 @@ import pytest
 from pictures import photo, red_box
 from PIL import Image
 
+from benchmark.data import folders
 from siconvnet.datasets import dataset_info, list_datasets, load_dataset
+from siconvnet.errors import DatasetError
 
 
 def test_a_folder_becomes_a_dataset(benchmark, image_folder, tmp_path):
@@ -90,6 +92,82 @@ def test_split_folders_are_kept(benchmark, image_folder, tmp_path):
     images = load_dataset("mine").images
     gray = (images[..., 0] == images[..., 2]).all((1, 2, 3, 4, 5))
     assert gray.tolist() == [False, False, True]
+
+
+def test_folders_beside_those_of_the_splits(benchmark, image_folder, tmp_path):
+    """What holds no pictures is passed over; what does makes it unclear which folders are classes."""
+    image_folder(root="images/train", number=4)
+    folder = image_folder(root="images/test", number=2, mode="L").parent
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "train.json").write_text("{}")
+    (folder / "__MACOSX" / "train").mkdir(parents=True)
+    photo((70, 70)).save(folder / "__MACOSX" / "train" / "._0.png")
+    code, out, err = benchmark("data", "build", "mine", "--images", folder, "--instances", 2)
+    assert code == 0 and "Without pictures, and so left out: __MACOSX (empty), annotations (1 .json)." in out, err
+    assert load_dataset("mine").class_names == ("cat", "dog")
+    image_folder(root="images/previews", classes=["cat"], number=1)
+    code, out, err = benchmark("data", "build", "mine", "--images", folder, "--instances", 2)
+    assert (code, out) == (1, "") and "holds folders of splits (test, train) and others with pictures (previews)" in err
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train", "val", "valid"], "holds the folders train, val, valid; expected train, valid and test"),
+        (["val", "test"], "holds the folders test, val; expected train, valid and test"),
+        (["train"], "holds train alone; name that: --images "),
+    ],
+)
+def test_folders_that_are_no_whole_set_of_splits(tmp_path, image_folder, names, message):
+    for name in names:
+        image_folder(root=f"images/{name}", number=1)
+    with pytest.raises(DatasetError, match=message):
+        folders.scan(tmp_path / "images")
+
+
+def test_classes_that_vanish_are_named(image_folder, tmp_path):
+    folder = image_folder(number=2)
+    (folder / "empty").mkdir()
+    (folder / "phone").mkdir()
+    for name in ("1.heic", "2.HEIC", "notes.txt"):
+        (folder / "phone" / name).write_text("x")
+    (folder / "cat" / "3.heic").write_text("x")
+    (folder / "cat" / "notes.txt").write_text("x")
+    (folder / "4.png").write_text("x")
+    (folder / "dog" / "0.png").rename(folder / "dog" / "0.jfif")
+    pools, left_out, notes = folders.scan(folder)
+    assert {name: len(pool) for name, pool in pools.items()} == {"cat": 2, "dog": 2}
+    assert notes == ["Without pictures, and so left out: empty (empty), phone (2 .heic, 1 .txt)."]
+    assert left_out.counts == {"of a kind that is not read (.heic)": 3, "in no folder of a class": 1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_links_and_pipes(benchmark, image_folder, tmp_path):
+    """A link to a folder is followed, one that leads in a circle once, and a pipe is not waited for."""
+    elsewhere = image_folder(number=3)
+    folder = tmp_path / "linked"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "pictures").symlink_to(elsewhere / name)
+        (folder / name / "circle").symlink_to(folder / name)
+        os.mkfifo(folder / name / "0.png")
+    code, out, err = benchmark("data", "build", "mine", "--images", folder, "--instances", 1, "--jobs", 1)
+    assert code == 0 and f"not a regular file (such as {folder / 'cat' / '0.png'})" in out, err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+def test_names_that_are_not_utf8(benchmark, image_folder, tmp_path):
+    folder = image_folder(number=3)
+    os.rename(os.fsencode(folder / "dog"), os.fsencode(folder) + b"/h\xe4schen")  # noqa: PTH104
+    os.rename(os.fsencode(folder / "cat" / "1.png"), os.fsencode(folder / "cat") + b"/\xff.png")  # noqa: PTH104
+    os.rename(os.fsencode(folder), os.fsencode(tmp_path) + b"/\xfc")  # noqa: PTH104
+    named = os.fsdecode(os.fsencode(tmp_path) + b"/\xfc")
+    code, _, err = benchmark("data", "build", "mine", "--images", named, "--instances", 1, "--jobs", 1)
+    assert code == 0, err
+    dataset = load_dataset("mine")
+    assert dataset.class_names == ("cat", "h\\xe4schen") and "'\\xfc'" in dataset.metadata["description"]
+    code, _, err = benchmark("data", "card", "mine", "--output", tmp_path / "cards")
+    assert code == 0, err
 
 
 def test_gray_and_colour(benchmark, image_folder):
@@ -173,6 +251,11 @@ def test_jpegs_are_read_at_a_fraction_of_their_size(benchmark, tmp_path):
             2,
             "--scales 8-32 is not accepted, only 17-64: a file",
         ),
+        (["mine", "--images", ".", "--boxes", "stored"], 2, "--boxes says what the boxes of --annotations count"),
+        (["mine", "--images", ".", "--boxes", "seen"], 2, "unknown convention of boxes 'seen'"),
+        (["mine", "--torchvision", "EMNIST"], 2, "torchvision's EMNIST cannot be opened by its folder alone (Unknown"),
+        (["mine", "--torchvision", "Places365"], 2, "Places365 cannot be opened by its folder alone (Unknown"),
+        (["mine", "--torchvision", "LSUN"], 1, "needs another package (No module named 'lmdb'); type: pip install"),
         (["mine", "--images", ".", "--seed", -1], 2, "--seed must be within"),
         (["mine", "--images", ".", "--jobs", 0], 2, "jobs must be 1 or more"),
         (["mine", "--images", ".", "--source", "."], 2, "--source is for built-in datasets"),
@@ -256,7 +339,7 @@ def test_files_of_other_formats_in_the_data_folder(benchmark, tmp_path):
     (data / "note.txt").write_text("hello")
     assert benchmark("datasets")[0] == 0 and "broken" not in list_datasets()
     code, _, err = benchmark("data", "verify", "broken")
-    assert code == 1 and "broken.npz is no intact .npz file" in err
+    assert code == 1 and "broken.npz is not an intact .npz file" in err
 
 
 def gtsrb(root) -> None:

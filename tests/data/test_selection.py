@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from benchmark.data.canvas import Box
+from benchmark.data.left_out import LeftOut
 from benchmark.data.photos import FilePhoto, Unusable
-from benchmark.data.selection import Candidate, Chooser, Slot, in_words, shuffled
+from benchmark.data.selection import Candidate, Chooser, Slot, shuffled
 from siconvnet.errors import DatasetError
 
 BOX = Box(0, 0, 64, 64)
@@ -79,9 +80,9 @@ def test_copies_under_another_name(pictures, tmp_path):
         copy.write_bytes(files[source].path.read_bytes())
         files.append(FilePhoto(copy))
     choice = chooser({"a": [Candidate(file) for file in files]})
-    with pytest.raises(DatasetError, match=r"'a' lacks 3.*left out: 3 the same picture again"):
+    with pytest.raises(DatasetError, match=r"'a' lacks 3.*left out: 3 the same object again"):
         choice.fill(["a"], 4)
-    assert choice.skipped == {"the same picture again": 3}
+    assert choice.left_out.counts == {"the same object again": 3}
 
 
 def test_splits_of_the_source_are_kept(pictures):
@@ -101,7 +102,7 @@ def test_what_is_not_admitted_is_counted(pictures):
             raise Unusable("ugly")
 
     choice = chooser({"a": [Candidate(file) for file in files]}, admit)
-    assert len(choice.fill(["a"], 2)) == 6 and choice.skipped == {"ugly": 2}
+    assert len(choice.fill(["a"], 2)) == 6 and choice.left_out.counts == {"ugly": 2}
     assert choice.take("a", 0) is None and choice.take("nothing", 0) is None
 
 
@@ -127,5 +128,10 @@ def test_shuffling_depends_on_the_seed_alone():
     assert set(shuffled(pool, 1)) == set(pool)
 
 
-def test_in_words():
-    assert in_words({"missing": 2, "unreadable": 1300}) == "1,300 unreadable, 2 missing"
+def test_what_is_left_out_is_told_with_an_example():
+    left_out = LeftOut()
+    left_out.add("missing", "cat/7.jpg")
+    for i in range(1300):
+        left_out.add(Unusable("unreadable"), f"dog/{i}.jpg")
+    assert str(left_out) == "1,300 unreadable, 1 missing"
+    assert left_out.with_examples() == "1,300 unreadable (such as dog/0.jpg), 1 missing (cat/7.jpg)"
