@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-from benchmark.store.addresses import shown
+from benchmark.store.addresses import shown, without_secrets
 from benchmark.store.schema import Version, advice, compare
 from siconvnet.errors import SiconvnetError
 
@@ -39,7 +39,8 @@ def answering(uri: str) -> Iterator[None]:
         if not _from_store(error):
             raise
         kind, verb = (Refused, "refuses this") if _is_refusal(error) else (TrackingError, "failed")
-        raise kind(f"the MLflow store {shown(uri)} {verb}: {_reason(error, uri)}") from error
+        reason = without_secrets(_reason(error, uri), uri)
+        raise kind(f"the MLflow store {shown(uri)} {verb}: {reason}") from error
 
 
 def _from_store(error: Exception) -> bool:
