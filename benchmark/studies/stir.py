@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,13 @@ from siconvnet.names import INTERPOLATIONS
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedCell
-    from benchmark.training.loop import Samples
     from siconvnet.datasets import StirDataset
-    from siconvnet.datasets.stir import StirSubset
+    from siconvnet.datasets.stir import LevelSubset
 
 
 #: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
@@ -242,15 +241,19 @@ def _other_studies() -> list[str]:
 
 
 class StirTask(Task):
-    """One scenario of a data set that fits on the device."""
+    """One scenario of a data set."""
 
     def __init__(self, spec: RunSpec, device: torch.device):
-        self.spec, self.device = spec, device
-        self.data = load_data(spec.dataset)
+        from siconvnet.datasets.stir import Part, select_levels
+
+        self.spec, self.data = spec, load_data(spec.dataset)
         scales = spec.scenario.train_scales
-        self.train, self.valid = (
-            self._samples(self.data.select(split, scales, shuffle=True)) for split in ("train", "valid")
-        )
+        # All sizes are tested, also those that the scenario does not: accuracy by size needs no second pass then.
+        # Read now what is needed last: hours of training must not end in images for which there is no room.
+        parts = [Part("train", scales, shuffle=True), Part("valid", scales, shuffle=True), Part("test", ALL_SCALES)]
+        train, valid, self._test = select_levels(self.data, parts)
+        self.device = device
+        self.train, self.valid = Pictures(train, device), Pictures(valid, device)
 
     def create_model(self) -> nn.Module:
         from siconvnet import create_model
@@ -265,19 +268,44 @@ class StirTask(Task):
         )
 
     def predict(self, model: nn.Module) -> Predictions:
-        # All sizes, also those that the scenario does not test: the accuracy by size needs no second pass then.
         from benchmark.predictions import predict
 
-        subset = self.data.select("test", ALL_SCALES)
-        return predict(model, self._samples(subset), subset.scales, self.spec.batch_size)
+        return predict(model, Pictures(self._test, self.device), self._test.scales, self.spec.batch_size)
 
-    def _samples(self, subset: StirSubset) -> Samples:
+
+class Pictures:
+    """A split in the order in which it is used, turned into images on the device batch by batch.
+
+    What fits in memory is kept on the device as gray levels.
+    """
+
+    def __init__(self, subset: LevelSubset, device: torch.device):
         import torch
 
-        from benchmark.training.loop import Samples
+        from siconvnet.datasets.levels import LevelsInMemory
 
-        images, labels = (torch.from_numpy(array).to(self.device) for array in (subset.images, subset.labels))
-        return Samples(images, labels)
+        self.labels = torch.from_numpy(subset.labels).to(device)
+        self._levels = subset.levels
+        self._held = None
+        if isinstance(subset.levels, LevelsInMemory):
+            self._held = torch.from_numpy(subset.levels.array).to(device)
+        # On the device, because dividing by a number of Python is multiplying by its rounded inverse on a GPU.
+        self._white = torch.tensor(255.0, device=device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images [N, C, 64, 64], float32 in 0..1, and labels [N]."""
+        import torch
+
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            if self._held is None:
+                levels = torch.from_numpy(self._levels.read(start, stop)).to(self.labels.device)
+            else:
+                levels = self._held[start:stop]
+            yield levels.float() / self._white, self.labels[start:stop]
 
 
 def load_data(dataset: str) -> StirDataset:

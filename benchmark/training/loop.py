@@ -42,26 +42,6 @@ class Batches(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Images and labels on the device, in the order in which they are used.
-
-    Attributes:
-        images: [N, C, 64, 64], float32 in 0..1.
-        labels: [N], int64.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Consecutive slices of at most `size` samples; nothing is copied."""
-        return zip(self.images.split(size), self.labels.split(size), strict=True)
-
-
 class Tally:
     """Loss and hits summed where the data is, so that no step waits for the device.
 

@@ -19,7 +19,7 @@ identity   () text, optional                                 "content": see `sic
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ SCALES = tuple(range(64, 16, -1))
 CANVAS = 64
 MAX_IMAGES = 2**27
 """Images in a file, half a terabyte: a file that claims more would take gigabytes for its labels alone."""
+#: The most images that are read at a time where they are read in the order of the file.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,34 @@ def read_canvases(path: Path, places: Sequence[int]) -> list[npt.NDArray[np.uint
                 stream.seek(header.offset + place * size)
                 found[place] = np.frombuffer(stream.read(size), np.uint8).reshape(shape[4:])
     return [found[place] for place in places]
+
+
+def stream_images(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """All images in the order of the file, axes (3, 48, n, m), a few at a time.
+
+    Yields:
+        the place of the first of them, counted through these axes, and (k, 64, 64) or (k, 64, 64, 3) uint8. No chunk
+        has images of two scales.
+
+    Raises:
+        DatasetError: as `read_images`; damage shows where it is met.
+    """
+    with _open(path) as file:
+        shape = _check_images(path, file)
+        each, canvas, count = math.prod(shape[2:4]), math.prod(shape[4:]), math.prod(shape[:4])
+        header = file.header("imgs")
+        if header.fortran_order:  # each image is scattered over all of it
+            images = file.read("imgs", shape, "u").reshape(count, *shape[4:])
+            yield from ((first, images[first : first + each]) for first in range(0, count, each))
+            return
+        with file.stream("imgs") as stream:
+            stream.read(header.offset)
+            for row in range(0, count, each):
+                for first in range(row, row + each, _CHUNK):
+                    number = min(_CHUNK, row + each - first)
+                    chunk = np.frombuffer(stream.read(number * canvas), np.uint8)
+                    yield first, chunk.reshape(number, *shape[4:])
+            stream.read(1)  # what compares the checksum
 
 
 def _as_dict(metadata: npt.NDArray) -> dict[str, str]:

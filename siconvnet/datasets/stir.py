@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from siconvnet.datasets import schema
 from siconvnet.datasets.catalog import CATALOG, as_path, dataset_info, dataset_path, missing_file
+from siconvnet.datasets.levels import IN_MEMORY, Levels, LevelsInMemory, LevelsOnDisk, image_folder
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
 
 
@@ -32,6 +34,33 @@ class StirSubset:
     labels: npt.NDArray[np.int64]
     scales: npt.NDArray[np.int64]
     positions: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What `select_levels` is to select: a split at some scales, shuffled or not; see `StirDataset.select`."""
+
+    split: str
+    scales: Sequence[int]
+    shuffle: bool = False
+
+
+@dataclass(frozen=True)
+class LevelSubset:
+    """N images of one split as gray levels, with what a run needs to know about each, all in one order.
+
+    Attributes:
+        levels: (N, C, 64, 64) uint8.
+        labels: (N,) int64, class.
+        scales: (N,) int64, side of the object in pixels.
+    """
+
+    levels: Levels
+    labels: npt.NDArray[np.int64]
+    scales: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,9 +132,7 @@ class StirDataset:
             InvalidArgument: no scale, or one that is no integer of 17..64.
             DatasetError: the file's images cannot be read.
         """
-        if split not in schema.SPLITS:
-            raise UnknownName("split", split, schema.SPLITS)
-        s, rows, header = schema.SPLITS.index(split), scale_rows(scales), self.header
+        s, rows, header = _split_number(split), scale_rows(scales), self.header
         images = self.images[s, rows].reshape(-1, schema.CANVAS, schema.CANVAS, self.num_channels)
         order = shuffled_order(len(images)) if shuffle else slice(None)
         channels_first = images[order].transpose(0, 3, 1, 2)
@@ -121,6 +148,44 @@ class StirDataset:
             f"StirDataset({self.name!r}, {self.num_classes} classes x {self.num_instances} instances, "
             f"{self.num_channels} channel{'s' if self.num_channels > 1 else ''})"
         )
+
+
+def select_levels(
+    dataset: StirDataset, parts: Sequence[Part], *, in_memory: int = IN_MEMORY, folder: Path | None = None
+) -> list[LevelSubset]:
+    """What `StirDataset.select` gives, as gray levels, in one pass over the file.
+
+    Nothing grows with the file but what is asked for, and that stays on disk where it is much.
+
+    Args:
+        parts: of the data set; their order within is that of `StirDataset.select`.
+        in_memory: the most bytes that the images of all parts together may take in memory.
+        folder: where they are unpacked if they take more; the user's cache folder if not given.
+
+    Raises:
+        UnknownName, InvalidArgument: as `StirDataset.select`.
+        DatasetError: the images cannot be read, or the disk has no room for them.
+    """
+    header, each = dataset.header, dataset.num_classes * dataset.num_instances
+    shape = (dataset.num_channels, schema.CANVAS, schema.CANVAS)
+    rows = [(_split_number(part.split), scale_rows(part.scales)) for part in parts]
+    sizes = [len(scales) * each for _, scales in rows]
+    stored = sum(sizes) * math.prod(shape) > in_memory
+    place = image_folder(sum(sizes) * math.prod(shape), folder) if stored else None
+    found: list[LevelSubset] = []
+    where: dict[int, list[tuple[Levels, npt.NDArray[np.int64]]]] = {}
+    for part, (split, scales), size in zip(parts, rows, sizes, strict=True):
+        levels: Levels = LevelsOnDisk((size, *shape), place) if place else LevelsInMemory((size, *shape))
+        order = shuffled_order(size) if part.shuffle else np.arange(size)
+        for index, targets in enumerate(np.argsort(order).reshape(len(scales), each)):
+            where.setdefault(split * len(schema.SCALES) + scales[index], []).append((levels, targets))
+        latents = (header.labels, header.scales)
+        found.append(LevelSubset(levels, *(latent[split, scales].reshape(-1)[order] for latent in latents)))
+    for first, images in schema.stream_images(dataset.path):
+        for levels, targets in where.get(first // each, ()):
+            chosen = targets[first % each : first % each + len(images)]
+            levels.put(chosen, images.reshape(-1, schema.CANVAS, schema.CANVAS, shape[0]).transpose(0, 3, 1, 2))
+    return found
 
 
 def load_dataset(name_or_path: str | os.PathLike[str]) -> StirDataset:
@@ -151,6 +216,12 @@ def load_dataset(name_or_path: str | os.PathLike[str]) -> StirDataset:
             f"expected {expected}."
         )
     return dataset
+
+
+def _split_number(split: str) -> int:
+    if split not in schema.SPLITS:
+        raise UnknownName("split", split, schema.SPLITS)
+    return schema.SPLITS.index(split)
 
 
 def scale_rows(scales: Iterable[int]) -> list[int]:

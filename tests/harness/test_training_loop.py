@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,8 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.training.divergence import Diverged, TrainingError
-from benchmark.training.loop import Samples, Tally, Training, measure, seed_everything
+from benchmark.training.loop import Tally, Training, measure, seed_everything
 from siconvnet.layers.learned_scales import ScaleError
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and labels, in the order in which they are used."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.images.split(size), self.labels.split(size), strict=True)
 
 
 def small_problem(count: int = 40, *, seed: int = 0) -> Samples:
