@@ -251,9 +251,8 @@ class StirTask(Task):
         # All sizes are tested, also those that the scenario does not: accuracy by size needs no second pass then.
         # Read now what is needed last: hours of training must not end in images for which there is no room.
         parts = [Part("train", scales, shuffle=True), Part("valid", scales, shuffle=True), Part("test", ALL_SCALES)]
-        train, valid, self._test = select_levels(self.data, parts)
-        self.device = device
-        self.train, self.valid = Pictures(train, device), Pictures(valid, device)
+        subsets = select_levels(self.data, parts)
+        self.train, self.valid, self.test = (Pictures(subset, device) for subset in subsets)
 
     def create_model(self) -> nn.Module:
         from siconvnet import create_model
@@ -270,13 +269,16 @@ class StirTask(Task):
     def predict(self, model: nn.Module) -> Predictions:
         from benchmark.predictions import predict
 
-        return predict(model, Pictures(self._test, self.device), self._test.scales, self.spec.batch_size)
+        return predict(model, self.test, self.test.scales, self.spec.batch_size)
 
 
 class Pictures:
     """A split in the order in which it is used, turned into images on the device batch by batch.
 
     What fits in memory is kept on the device as gray levels.
+
+    Attributes:
+        scales: (N,) int64, side of the object in pixels.
     """
 
     def __init__(self, subset: LevelSubset, device: torch.device):
@@ -285,6 +287,7 @@ class Pictures:
         from siconvnet.datasets.levels import LevelsInMemory
 
         self.labels = torch.from_numpy(subset.labels).to(device)
+        self.scales = subset.scales
         self._levels = subset.levels
         self._held = None
         if isinstance(subset.levels, LevelsInMemory):
