@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 
 import click
 
+from benchmark.system.memory import out_of_memory
 from siconvnet import __version__
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 from siconvnet.registry import PluginWarning
@@ -104,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(command: click.Command, name: str, argv: Sequence[str] | None = None) -> int:
     """Run one command line of any command as `main` does, for those in `scripts/`."""
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     _import_from_here()
@@ -128,6 +131,24 @@ def run_command(command: click.Command, name: str, argv: Sequence[str] | None = 
         code, line = explain(error)
         click.echo(f"error: {line}", err=True)
         return code
+
+
+def _open_streams() -> None:
+    """Make the standard streams take whatever is printed.
+
+    A stream that was closed (`>&-`) goes nowhere: its number would be given to the next file that is opened, and what
+    is printed would end in that. Characters that a terminal does not know are written as their codes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _import_from_here() -> None:
@@ -166,6 +187,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return 2, text
     if isinstance(error, SiconvnetError):
         return 1, text
+    if out_of_memory(error):
+        return 1, f"out of memory: {text[:200]}; try a smaller --batch-size, fewer workers or a larger machine."
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         return 1, f"{error.strerror or text}{where}"

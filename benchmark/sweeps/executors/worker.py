@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.spec import RunSpec
 from benchmark.sweeps.executors.base import BUSY, FAILED, FINISHED, HALTED, NO_ROOM, UNFIT, Outcome, Progress, Settings
+from benchmark.system.memory import out_of_memory
 from benchmark.training.claims import Held
 from benchmark.training.records import RecordError, check_writable, find_finished, write
 from benchmark.training.work_folder import Workplace
@@ -72,7 +73,7 @@ def _train(spec: RunSpec, settings: Settings, place: Workplace, report: Callable
             checkpoint.save()
         return Outcome(spec, NO_ROOM, str(error))
     except Exception as error:
-        memory = _out_of_memory(error)
+        memory = out_of_memory(error)
         if not memory:
             checkpoint.remove()
         lines = "".join(traceback.format_exc()).strip().splitlines()[-LINES:]
@@ -136,9 +137,3 @@ def last_lines(path: Path) -> str:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
         return "\n".join(file.read().decode("utf-8", "replace").strip().splitlines()[-LINES:])
     return ""
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # Whoever wraps such an error names it in the message.
-    text = f"{type(error).__name__}: {error}".lower()
-    return any(sign in text for sign in ("out of memory", "outofmemory", "memoryerror", "can't allocate memory"))
