@@ -32,6 +32,7 @@ from benchmark.spec import RunSpec, is_key_of
 from benchmark.training import record_schema
 from benchmark.training.record_schema import Description
 from siconvnet.errors import SiconvnetError
+from siconvnet.regular_files import open_regular
 from siconvnet.whole_files import sync
 
 #: What is written. Format 1, without checksums and the model's key, is still read.
@@ -426,18 +427,15 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
     Raises:
         RecordError: it is missing, cannot be read, or is not a regular file.
     """
-    # A pipe would be waited for without the second.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        regular = stat.S_ISREG(path.lstat().st_mode)
-        descriptor = os.open(path, flags) if regular else None
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise RecordError(f"{path.name} must be a regular file.")
+        stream = open_regular(path)
     except FileNotFoundError:
         raise RecordError(f"{path.name} is missing.") from None
     except OSError as error:
         raise RecordError(f"cannot read {path.name}: {error.strerror or error}.") from None
-    if descriptor is None:
-        raise RecordError(f"{path.name} must be a regular file.")
-    with os.fdopen(descriptor, "rb") as file:
+    with stream as file:
         try:
             yield file
         except OSError as error:

@@ -178,7 +178,7 @@ def stream_images(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         each, canvas, count = math.prod(shape[2:4]), math.prod(shape[4:]), math.prod(shape[:4])
         header = file.header("imgs")
         if header.fortran_order:  # each image is scattered over all of it
-            images = file.read("imgs", shape, "u").reshape(count, *shape[4:])
+            images = file.read("imgs", shape, np.uint8).reshape(count, *shape[4:])
             yield from ((first, images[first : first + each]) for first in range(0, count, each))
             return
         with file.stream("imgs") as stream:

@@ -76,7 +76,7 @@ def test_damage_anywhere_in_the_images_is_found(stir_file: Make) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match="no intact"):
+    with pytest.raises(DatasetError, match="not an intact"):
         select_levels(StirDataset(path), [Part("train", [64])])
 
 
