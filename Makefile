@@ -31,7 +31,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p siconvnet -p benchmark
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -117,7 +117,7 @@ def _point(axis: Axes, basis: ComparedBasis, error: BasisError, x: float) -> Non
     look = LOOKS[basis.label]
     face = "white" if error.runs is None else look.colour if basis.augment else style.pale(look.colour)
     drawn = {"fmt": look.marker, "color": look.colour, "mfc": face, "ms": 6, "mew": 1.3, "zorder": 3}
-    axis.errorbar(x, error.mean, error.std, elinewidth=0.9, capsize=2, **drawn)  # type: ignore[arg-type]
+    axis.errorbar(x, error.mean, error.std, elinewidth=0.9, capsize=2, **drawn)
 
 
 def _handles(bases: Sequence[ComparedBasis]) -> list:

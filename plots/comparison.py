@@ -9,6 +9,7 @@ from benchmark.results.comparison import AGREES, DIFFERS, TOO_FEW
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -64,7 +65,7 @@ def forest(comparison: pd.DataFrame) -> Figure:
         _interval(axis, row, int(str(number)))
     what = "error" if errors else "accuracy"
     axis.set_xlabel(f"Test {what}, ours less published [percentage points]")
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], ls="-", marker=look.marker, color=look.colour, mfc=_face(verdict), ms=4, label=look.label)
         for verdict, look in LOOKS.items()
     ]

@@ -8,6 +8,8 @@ from benchmark.plots import style
 from benchmark.protocol import SCENARIOS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -131,7 +133,7 @@ def boxes(runs: pd.DataFrame, source: str) -> Figure:
     return figure
 
 
-def _box(axis: Axes, values, place: int, colour: str) -> None:
+def _box(axis: Axes, values: npt.NDArray[np.float64] | None, place: int, colour: str) -> None:
     if values is None:
         axis.text(50, place, "no runs", color=style.MISSING, ha="center", va="center", style="italic", fontsize=6)
         return

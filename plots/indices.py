@@ -57,7 +57,7 @@ def channels(run: IndexMaps, source: str) -> Figure:
     figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axis = figure.subplots()
     kernels = run.kernel_size + 2 * run.indices[:, order].T
-    edges = [run.scales[0] - 0.5, run.scales[-1] + 0.5, -0.5, len(order) - 0.5]
+    edges = (run.scales[0] - 0.5, run.scales[-1] + 0.5, -0.5, len(order) - 0.5)
     image = axis.imshow(
         kernels,
         aspect="auto",
@@ -96,7 +96,7 @@ def maps(run: IndexMaps, source: str) -> Figure:
     figure = Figure(figsize=(style.WIDTH, 1.0 + 0.56 * rows), layout="constrained")
     widths = ([1.0] * len(chosen) + [0.25]) * COLUMNS
     axes = figure.subplots(rows, len(widths), squeeze=False, width_ratios=widths)
-    image = None
+    images = []
     for axis in axes.flat:
         axis.axis("off")
     for channel in range(count):
@@ -110,11 +110,12 @@ def maps(run: IndexMaps, source: str) -> Figure:
                 vmax=run.largest_kernel,
                 interpolation="nearest",
             )
+            images.append(image)
             if row == 0:
                 axis.set_title(f"{run.scales[at]} px", fontsize=7)
             if place == 0:
                 axis.text(-0.12, 0.5, str(channel + 1), transform=axis.transAxes, ha="right", va="center", fontsize=7)
-    bar = figure.colorbar(image, ax=axes.ravel().tolist(), location="bottom", shrink=0.5, aspect=40, pad=0.015)
+    bar = figure.colorbar(images[-1], ax=axes.ravel().tolist(), location="bottom", shrink=0.5, aspect=40, pad=0.015)
     bar.set_label("Winning kernel size [px]; the number of the channel of stage 2 stands at its left")
     figure.suptitle(_title(run, source), fontsize=9)
     return figure

@@ -48,7 +48,7 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     panels = list(_panels(_learned(_drop_stir(ours)), _learned(theirs)))
     rows = math.ceil(len(panels) / COLUMNS)
     figure = Figure(figsize=(style.WIDTH, 0.9 + 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
     for axis, (heading, kinds) in zip(axes, panels, strict=False):
         row = kinds[0][1]
         sizes = np.geomspace(0.1, 20, 1200)
@@ -69,8 +69,8 @@ def finals(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     _name_rows(axes, panels)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    sizes = Patch(color=style.SHADE, label=f"sizes of the objects (axis above; size 1 stands over {PIXELS:g} pixels)")
-    figure.legend(handles=[*_handles(len(ours) > 0), sizes], loc="outside lower center", ncols=3)
+    shade = Patch(color=style.SHADE, label=f"sizes of the objects (axis above; size 1 stands over {PIXELS:g} pixels)")
+    figure.legend(handles=[*_handles(len(ours) > 0), shade], loc="outside lower center", ncols=3)
     figure.suptitle("Internal scales at the end of training: mean ± one standard deviation", fontsize=9)
     return figure
 
@@ -110,7 +110,7 @@ def errors(ours: pd.DataFrame, theirs: pd.DataFrame) -> Figure:
     panels = list(_panels(_compared(_drop_stir(ours)), _compared(theirs)))
     rows = math.ceil(len(panels) / COLUMNS)
     figure = Figure(figsize=(style.WIDTH, 0.8 + 1.8 * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
     for axis, (heading, kinds) in zip(axes, panels, strict=False):
         names = _names(kinds)
         for name, outcome, source in kinds:

@@ -32,7 +32,7 @@ FORMATS = ("pdf", "png", "svg")
 WIDTH = 7.5
 """Width in inches of a figure that spans a page of text."""
 
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {  # matplotlib types its keys as literals
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
@@ -113,7 +113,8 @@ def pale(colour: str) -> str:
     """A lighter tone of a colour, for a lesser kin of what has it."""
     from matplotlib.colors import to_hex, to_rgb
 
-    return to_hex([0.45 * part + 0.55 for part in to_rgb(colour)])
+    red, green, blue = (0.45 * part + 0.55 for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def model_look(name: str) -> Look:

@@ -13,6 +13,7 @@ from benchmark.studies.tolerance import fit, shares, softened, strengths
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 _SCALES = ("#56b4e9", "#0072b2", "#332288")
@@ -57,7 +58,9 @@ def draw(theirs: pd.DataFrame) -> Figure:
         below.set_xlabel("Size of the object (1: as drawn)")
     axes[0, 0].set_ylabel("Strength")
     axes[1, 0].set_ylabel("Share of the answer")
-    handles = [Line2D([], [], color=colour, label=f"scale {number}") for number, colour in enumerate(_SCALES, start=1)]
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, label=f"scale {number}") for number, colour in enumerate(_SCALES, start=1)
+    ]
     handles += [
         Line2D([], [], color="black", label="together"),
         Patch(color=style.SHADE, label="sizes of the objects, softened ends"),
