@@ -64,11 +64,11 @@ class Predictions:
         return np.isin(self.scales, list(scales))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """As they are stored: small integers, because a sweep keeps thousands of these."""
+        """The arrays as they are stored: in the smallest types that hold them, as a sweep keeps thousands of these."""
         return {
-            "predicted": self.predicted.astype(np.int16),
-            "labels": self.labels.astype(np.int16),
-            "scales": self.scales.astype(np.uint8),
+            "predicted": _compact(self.predicted),
+            "labels": _compact(self.labels),
+            "scales": _compact(self.scales),
             "losses": self.losses.astype(np.float32),
         }
 
@@ -80,6 +80,11 @@ class Predictions:
             arrays["scales"].astype(np.int64),
             arrays["losses"].astype(np.float32),
         )
+
+
+def _compact(values: Integers) -> NDArray[np.integer]:
+    kinds = (np.min_scalar_type(int(value)) for value in (values.min(initial=0), values.max(initial=0)))
+    return values.astype(np.result_type(*kinds))
 
 
 def predict(model: nn.Module, samples: Batches, scales: Integers, batch_size: int) -> Predictions:
