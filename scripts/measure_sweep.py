@@ -128,7 +128,7 @@ def fill(database: Path, specs: list[RunSpec]) -> None:
                 (run, spec.name, experiment),
             )
             connection.execute("INSERT INTO tags VALUES ('spec_hash', ?, ?)", (spec.hash, run))
-            params = {"model": spec.model, "data": "emoji", "evaluation": spec.evaluation, "seed": spec.seed,
+            params = {"model": spec.model, "data": "emoji", "evaluation": spec.settings.evaluation, "seed": spec.seed,
                       "max_epochs": spec.max_epochs}  # fmt: skip
             connection.executemany(
                 "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)",

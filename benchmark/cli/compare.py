@@ -55,7 +55,7 @@ def compare(
     too few runs: it holds zero, but is too wide to say that; with about how many runs it would not be.
     """
     from benchmark.plots.style import FORMATS as FIGURE_FORMATS
-    from benchmark.studies import STIR
+    from benchmark.studies.stir import STIR
     from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 

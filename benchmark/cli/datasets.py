@@ -56,7 +56,7 @@ def _row(name: str) -> dict[str, Any]:
 
 def _others() -> list[dict[str, Any]]:
     """The data of other studies than STIR."""
-    from benchmark.studies import STUDIES
+    from benchmark.studies import all_studies
 
     return [
         {
@@ -66,7 +66,7 @@ def _others() -> list[dict[str, Any]]:
             "parts": f"{state.there} of {state.parts}" if 0 < state.there < state.parts else "",
             "file": state.place,
         }
-        for study in STUDIES.values()
+        for study in all_studies()
         for state in study.data_states()
     ]
 

@@ -52,7 +52,7 @@ def evaluate(
     from benchmark.results import sources
     from benchmark.results.metrics import PARTS
     from benchmark.store import Store
-    from benchmark.studies import STIR
+    from benchmark.studies.stir import STIR
     from benchmark.system.environment import find_device
     from siconvnet.errors import UnknownName
 

@@ -42,7 +42,7 @@ def export(
     The second has the columns model, data, eval and s17 to s64 with fractions of 1. Of another study than STIR
     (--dataset mnist-scale) it has the error in percent at each object size.
     """
-    from benchmark.studies import STIR
+    from benchmark.studies.stir import STIR
     from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 

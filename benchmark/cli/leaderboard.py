@@ -58,7 +58,7 @@ def leaderboard(
     Of several learning rates the one with the best validation over seeds 1 to 5 counts. The same runs give the
     same bytes. Of another study than STIR the table is of test errors over realizations, beside the published ones.
     """
-    from benchmark.studies import STIR
+    from benchmark.studies.stir import STIR
     from benchmark.system.files import write_text
     from siconvnet.errors import UnknownName
 
@@ -157,8 +157,8 @@ def _reasons(
     from benchmark.results import sources
     from benchmark.results.failures import failures
     from benchmark.store import Store
-    from benchmark.studies import STIR
     from benchmark.studies.scale_fields import of_variant
+    from benchmark.studies.stir import STIR
     from siconvnet.errors import SiconvnetError
 
     if source == sources.PUBLISHED:

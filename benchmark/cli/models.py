@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from benchmark.studies import STUDIES, find_study
+from benchmark.studies import all_studies, find_study
 
 
 @click.command()
 @click.argument("pattern", default="*")
-@click.option("--study", default="stir", show_default=True, help=f"{', '.join(STUDIES)}.")
+@click.option("--study", default="stir", show_default=True, help=f"{', '.join(study.name for study in all_studies())}.")
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def models(pattern: str, study: str, kind: str) -> None:
     """List the methods of a study whose name matches PATTERN ("*pool"), and what each supports."""

@@ -107,13 +107,13 @@ def asked_study(datasets: tuple[str, ...]) -> Study:
     Raises:
         InvalidArgument: they are of several.
     """
-    from benchmark.studies import STIR, study_of
+    from benchmark.studies import default_study, study_of
     from siconvnet.errors import InvalidArgument
 
     found = {study_of(name).name: name for name in datasets}
     if len(found) > 1:
         raise InvalidArgument(f"{' and '.join(found.values())} are of different studies; ask for one at a time.")
-    return study_of(next(iter(found.values()))) if found else STIR
+    return study_of(next(iter(found.values()))) if found else default_study()
 
 
 def refuse_foreign(study: Study, given: Mapping[str, object]) -> None:
@@ -156,6 +156,6 @@ def study_runs(
 
 def dataset_key(name: str) -> str:
     """What results call a dataset that a user names, or the data file that a user gives."""
-    from benchmark.spec import RunSpec
+    from benchmark.studies import study_of
 
-    return RunSpec("standard", name, 1).dataset_key
+    return study_of(name).dataset_key(name)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli import options
-from benchmark.cli.scale_options import scale_options
-from benchmark.protocol import MNIST_SCALE, PAPER, STL10
+from benchmark.cli.settings_options import SettingsCommand, read_settings, settings_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,51 +23,18 @@ if TYPE_CHECKING:
     from benchmark.training.claims import Held
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @click.option("-m", "--model", required=True, help="See `benchmark models`.")
 @click.option(
-    "-d",
-    "--dataset",
-    "--data",
-    required=True,
-    help="See `benchmark datasets`; or a file in the STIR format (.npz); or mnist-scale, mnist-range or stl10.",
+    "-d", "--dataset", "--data", required=True, help="See `benchmark datasets`; or a file in the STIR format (.npz)."
 )
-@click.option("-e", "--evaluation", help="STIR's scenario: 1 Small2Large, 2 Mid2Rest, 3 Large2Small or 4 All2All.")
-@click.option("--realization", type=int, help="Of mnist-scale, 0 to 5.  [default: 0]")
-@click.option("--augment", is_flag=True, help="mnist-scale: rescale training images at random (the papers' +).")
-@click.option("--kernel-size", type=int, help=f"STIR: odd, 3 to 31.  [default: {PAPER.kernel_size}]")
-@click.option("--interpolation", help="STIR: nearest, bilinear, bicubic or area.  [default: bicubic]")
-@click.option(
-    "--lr",
-    type=float,
-    help="First rate.  [default: what the paper selected for this cell, else 1e-3; "
-    f"mnist-scale: {MNIST_SCALE.lr:g}; stl10: {STL10.lr:g}]",
-)
-@click.option("--seed", type=int, help="Of everything random.  [default: 1; mnist-scale: the realization]")
-@click.option(
-    "--epochs",
-    type=int,
-    help=f"At most so many.  [default: {PAPER.max_epochs}; mnist-scale: {MNIST_SCALE.max_epochs}; "
-    f"stl10: {STL10.max_epochs}]",
-)
-@click.option(
-    "--patience",
-    type=int,
-    help=f"Stop after so many epochs without a better validation.  [default: {PAPER.patience}; mnist-scale: none]",
-)
-@click.option(
-    "--batch-size",
-    type=int,
-    help=f"[default: {PAPER.batch_size}; mnist-scale: {MNIST_SCALE.batch_size}; stl10: {STL10.batch_size}]",
-)
-@click.option("--amp", metavar="TYPE", help="stl10: train in mixed precision, bfloat16 or float16.  [default: none]")
+@settings_options
 @click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Folder of the data files.  [default: SICONVNET_DATA, else your own]",
 )
-@scale_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.tracking_uri
 @click.option(
@@ -84,17 +50,7 @@ if TYPE_CHECKING:
 def run(
     model: str,
     dataset: str,
-    evaluation: str | None,
-    realization: int | None,
-    augment: bool,
-    kernel_size: int | None,
-    interpolation: str | None,
-    lr: float | None,
-    seed: int | None,
-    epochs: int | None,
-    patience: int | None,
-    batch_size: int | None,
-    amp: str | None,
+    settings: dict[str, Any],
     data_dir: Path | None,
     device: str,
     tracking_uri: str | None,
@@ -103,7 +59,6 @@ def run(
     checkpoint_every: float,
     force: bool,
     quiet: bool,
-    **scales: Any,
 ) -> None:
     """Train a model once and show its figures beside the published ones.
 
@@ -120,8 +75,8 @@ def run(
 
     from rich.console import Console
 
-    from benchmark.protocol import find_scenario
-    from benchmark.spec import RunSpec, default_lr
+    from benchmark.spec import RunSpec
+    from benchmark.studies import study_of
     from benchmark.system.environment import find_device
     from benchmark.training.work_folder import Workplace, default_folder
 
@@ -129,24 +84,14 @@ def run(
         raise click.UsageError("--records and --tracking-uri exclude each other; records go to MLflow by ingest.")
     if data_dir:
         os.environ["SICONVNET_DATA"] = str(data_dir)
-    number = find_scenario(evaluation).id if evaluation else None
-    given: dict[str, Any] = {
-        "evaluation": number,
-        "realization": realization,
-        "augment": augment or None,
-        "kernel_size": kernel_size,
-        "interpolation": interpolation,
-        "lr": default_lr(model, dataset, number) if lr is None else lr,
-        "seed": seed,
-        "batch_size": batch_size,
-        "max_epochs": epochs,
-        "patience": patience,
-        "amp": amp,
-        **scales,
-    }
-    spec = RunSpec(model, dataset, **given).validate()
+    study = study_of(dataset)
+    spec = RunSpec(model, dataset, **read_settings(study, settings))
+    if "lr" not in settings:
+        spec = spec.replace(lr=study.default_lr(spec))
+    spec.validate()
     spec.check_effective()
     find_device(device)
+    study.prepare(spec)
     # Not before the spec is known to be right: it loads PyTorch.
     from benchmark.training.claims import hold
 

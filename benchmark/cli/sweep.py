@@ -53,16 +53,16 @@ def grid_options(function: F) -> F:
 
 def _axis_option(name: str) -> Callable[[F], F]:
     """The option of an axis: what its studies say of it, and their defaults."""
-    from benchmark.studies import STUDIES
+    from benchmark.studies import all_studies
 
-    axes = {study: axis for study in STUDIES.values() for axis in study.axes if axis.name == name}
+    axes = {study: axis for study in all_studies() for axis in study.axes if axis.name == name}
     first = next(iter(axes.values()))
     told = first.help
     if first.default is not None:
         others = {study.name: axis.default for study, axis in axes.items() if axis.default != first.default}
         changed = "".join(f"; {study}: {default}" for study, default in others.items())
         told += f"  [default: {first.default}{changed}]"
-    if len(axes) < len(STUDIES):
+    if len(axes) < len(all_studies()):
         told = f"{', '.join(study.title for study in axes)}: {told[0].lower()}{told[1:]}"
     names = [*([_SHORT[name]] if name in _SHORT else []), f"--{name.replace('_', '-')}"]
     alone: dict[str, Any] = {"is_flag": False, "flag_value": first.alone} if first.alone else {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.store.entries import model_of
 from benchmark.store.reading import Fields
-from benchmark.studies import STIR
+from benchmark.studies.stir import STIR
 
 if TYPE_CHECKING:
     from benchmark.results.leaderboard import Cell

@@ -6,7 +6,6 @@ STIR has tables of its own (`benchmark.results.frames`), which its authors' scri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from benchmark.results.frames import TableError, read_csv
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 METRICS = ("test_err", "test_acc", "best_acc", "avg_time", "run_time")
 FACTS = ("parameters", "run_id")
-_TYPES = {field.name: str(field.type) for field in fields(RunSpec)}
 
 
 def columns(study: Study) -> list[str]:
@@ -36,7 +34,7 @@ def frame(study: Study, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
     found = []
     for row in rows:
-        values = {name: read_field(name, row.get(name)) for name in study.fields}
+        values = {name: study.read(name, row.get(name)) for name in study.fields}
         measured = {name: _number(row.get(name)) for name in (*METRICS, "parameters")}
         if measured["test_err"] is None and measured["test_acc"] is not None:
             measured["test_err"] = 100 - measured["test_acc"]
@@ -49,20 +47,6 @@ def frame(study: Study, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def spec_of(study: Study, row: Mapping[str, Any]) -> RunSpec:
     """The spec of a row of the table."""
     return RunSpec(**{name: row[name] for name in study.fields})
-
-
-def read_field(name: str, value: Any) -> Any:
-    """The value of a field of a spec that was written as text."""
-    if not isinstance(value, str):
-        return value
-    kind = _TYPES[name]
-    if value in ("None", "") and kind != "str":
-        return None
-    if "bool" in kind:
-        return value in ("True", "1")
-    if "int" in kind:
-        return int(float(value))
-    return float(value) if "float" in kind else value
 
 
 def to_export(study: Study, runs: pd.DataFrame) -> pd.DataFrame:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.protocol import BANDS
 from benchmark.results.frames import TableError, read_csv
-from benchmark.results.runs import read_field, spec_of
+from benchmark.results.runs import spec_of
 from benchmark.spec import RunSpec
 from benchmark.store.reading import NOTHING
-from benchmark.studies import STIR, STUDIES, Study, scale_fields
+from benchmark.studies import Study, all_studies, scale_fields
+from benchmark.studies.stir import STIR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def read(store: Store) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for study in STUDIES.values():
+    for study in all_studies():
         if not set(scale_fields.FIELDS) <= set(study.fields):
             continue
         runs = store.read([study], statuses=["FINISHED"], metrics=[f"{_MARK}1"])
@@ -135,7 +136,7 @@ def published_outcomes() -> pd.DataFrame:
 
     scales = published.learned_scales()
     rows: list[dict[str, Any]] = []
-    for study in STUDIES.values():
+    for study in all_studies():
         for error in published.all_errors(study.name):
             values: dict[str, Any] = dict(error.settings)
             spec = RunSpec(error.model, study.name, **values)
@@ -144,7 +145,8 @@ def published_outcomes() -> pd.DataFrame:
             facts = _facts(study, spec)
             row = {**facts, "test_err_mean": error.mean, "test_err_std": error.std}
             if facts["own_start"]:
-                key = (study.name, spec.scale_range, spec.augment, *(facts[name] for name in scale_fields.FIELDS[:2]))
+                where = (getattr(spec.settings, name, None) for name in ("scale_range", "augment"))
+                key = (study.name, *where, *(facts[name] for name in scale_fields.FIELDS[:2]))
                 row |= scales.get(key, {})
             rows.append(row)
     return pd.DataFrame(rows)
@@ -152,12 +154,14 @@ def published_outcomes() -> pd.DataFrame:
 
 def _facts(study: Study, spec: RunSpec) -> dict[str, Any]:
     """The columns of `OUTCOME`; what the spec leaves open is said too."""
-    own = scale_fields.own_values(spec.model, spec.scale_parameterisation)
+    own = scale_fields.own_values(spec.model, spec.settings.scale_parameterisation)
     told = scale_fields.resolved(spec)
     return {
         "study": study.name,
         "section": study.section(spec) or study.setting(spec),
-        **{name: getattr(spec, name) for name in ("dataset", "model", *SETTING)},
+        "dataset": spec.dataset,
+        "model": spec.model,
+        **{name: getattr(spec.settings, name, None) for name in SETTING},
         **{name: told.get(name) for name in scale_fields.FIELDS},
         "own_start": all(told.get(name) == own.get(name) for name in ("sigma", "isr")),
         "note": "; ".join(spec.deviations),
@@ -166,7 +170,7 @@ def _facts(study: Study, spec: RunSpec) -> dict[str, Any]:
 
 def _rows(study: Study, run: StoredRun, histories: Mapping[str, Mapping[int, float]]) -> Iterator[dict[str, Any]]:
     params: Mapping[str, Any] = {**run.params, "dataset": run.params.get("data")}
-    spec = spec_of(study, {name: read_field(name, params.get(name)) for name in study.fields})
+    spec = spec_of(study, {name: study.read(name, params.get(name)) for name in study.fields})
     fixed = {
         **_facts(study, spec),
         **{name: getattr(spec, name) for name in ("lr", "seed")},

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.events import EPOCH_METRICS
-from benchmark.results.runs import read_field
 from benchmark.spec import RunSpec
 from benchmark.studies import scale_fields
 
@@ -87,8 +86,7 @@ def run_row(run: StoredRun) -> dict[str, Any]:
 
 def model_of(params: Mapping[str, str]) -> str:
     """The model, and how its scales are learned where that is not its own way: another model to all tables."""
-    fields = {name: read_field(name, params.get(name)) for name in scale_fields.FIELDS}
-    return scale_fields.variant(RunSpec(params["model"], params.get("data", ""), **fields))
+    return scale_fields.variant_of(params["model"], params)
 
 
 def study_row(run: StoredRun) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from benchmark.store.entries import (
 )
 from benchmark.store.errors import Refused, TrackingError, answering
 from benchmark.store.reading import EVERYTHING, NOTHING, Fields, Query, StoredRun, from_database, from_server
-from benchmark.studies import STIR, STUDIES, Study
+from benchmark.studies import Study, all_studies
+from benchmark.studies.stir import STIR
 from benchmark.system.environment import process
 from benchmark.training.records import Record, write_artifacts
 
@@ -116,7 +117,7 @@ class Store:
         Raises:
             TrackingError: the store fails.
         """
-        names = [name for study in tuple(studies) or STUDIES.values() for name in study.experiments]
+        names = [name for study in tuple(studies) or all_studies() for name in study.experiments]
         query = Query(names, statuses, params or {}, tags or {}, metrics, run_ids)
         if self.uri.startswith("http"):
             return from_server(self.client, query, fields, histories)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from benchmark.protocol import Protocol
+from benchmark.studies import axes
 from benchmark.studies.axes import Axis
+from benchmark.studies.settings import Hashed, Setting, Settings, option_text, settings_of
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedError
     from benchmark.training.loop import Batches
+
+
+S = TypeVar("S", bound=Settings)
 
 
 class Task:
@@ -91,35 +97,120 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-class Study:
-    """One kind of run.
+class Study(Generic[S]):
+    """One benchmark: which data are trained on, with which settings, and how results are read.
 
     Attributes:
         name: what its experiments' names begin with.
         title: its name in a sentence.
-        fields: the fields of a `RunSpec` that its runs have, as they are stored.
-        identity: those of them that are always hashed. The others enter the hash only where they leave the
-            protocol, so that a field which a later version adds does not orphan the runs of an earlier one.
-        optional: those of them that only some models have; they are left out where they are None, and hashed else.
-        data_fields: those that say which data a run reads.
-        judged: those that `senseless` looks at.
+        protocol: how its models are trained.
+        settings: the class of its settings.
+        before_model: settings that vary more slowly than the model in its grids.
+        takes_files: whether a data set may also be one of the user's own: a name of another package or a file.
+        data_settings: settings that say which data a run reads.
+        judged: settings that `senseless` looks at, beside the model.
         models_note: what is said under the list of its models.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     protocol: ClassVar[Protocol]
-    fields: ClassVar[tuple[str, ...]]
-    identity: ClassVar[tuple[str, ...]]
-    optional: ClassVar[tuple[str, ...]] = ()
-    data_fields: ClassVar[tuple[str, ...]] = ("dataset",)
+    settings: ClassVar[type[Settings]]
+    before_model: ClassVar[tuple[str, ...]] = ()
+    takes_files: ClassVar[bool] = False
+    data_settings: ClassVar[tuple[str, ...]] = ()
     judged: ClassVar[tuple[str, ...]] = ()
     models_note: ClassVar[str] = ""
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a run as they are stored: model, data set and settings."""
+        return ("model", "dataset", *settings_of(self.settings))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Those of the fields that every run states."""
+        always = (name for name, found in settings_of(self.settings).items() if found.hashed is Hashed.ALWAYS)
+        return ("model", "dataset", *always)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Settings that concern some models only; they are left out where they are None."""
+        return tuple(name for name, found in settings_of(self.settings).items() if found.hashed is Hashed.GIVEN)
+
+    def setting_of(self, name: str) -> Setting:
+        """A setting by name.
+
+        Raises:
+            UnknownName: the study has no such setting.
+        """
+        known = settings_of(self.settings)
+        if name not in known:
+            raise UnknownName(f"setting of a run on {self.title}", name, known)
+        return known[name]
+
+    def read(self, name: str, value: Any) -> Any:
+        """The value of a field of a run that was written as text; other values are kept."""
+        return value if name in ("model", "dataset") else self.setting_of(name).read(value)
+
+    def settings_for(self, model: str, dataset: str, values: Mapping[str, Any]) -> S:
+        """The settings of a run of `model`, with the defaults of those that are left out.
+
+        Raises:
+            UnknownName: no study has such a setting or data set.
+            InvalidArgument: a setting is missing, or belongs to another study.
+        """
+        known = settings_of(self.settings)
+        unknown = next((name for name in values if name not in known), None)
+        missing = next((found for found in known.values() if found.required and found.name not in values), None)
+        if (unknown or missing) and not self.owns(dataset):  # what is wrong is the data set, not the settings
+            raise self.unknown_dataset(dataset)
+        if unknown:
+            raise self._foreign(dataset, unknown, values[unknown])
+        if missing:
+            raise InvalidArgument(f"a run on {dataset} needs {missing.missing or missing.words}.")
+        return self.settings(**values)  # type: ignore[return-value]
+
+    def _foreign(self, dataset: str, name: str, value: object) -> SiconvnetError:
+        from benchmark.studies import all_studies
+
+        if any(name in settings_of(study.settings) for study in all_studies()):
+            return InvalidArgument(f"{option_text(name, value)} does not apply to a run on {dataset}; leave it out.")
+        return UnknownName(f"setting of a run on {self.title}", name, settings_of(self.settings))
+
+    def owns(self, dataset: str) -> bool:
+        """Whether a data set is one of this study."""
+        return dataset in self.list_datasets()
+
+    def unknown_dataset(self, dataset: str) -> SiconvnetError:
+        """What to say of a name that is no data set of any study."""
+        from benchmark.studies import all_studies
+
+        return UnknownName("dataset", dataset, [name for study in all_studies() for name in study.list_datasets()])
+
+    def dataset_key(self, dataset: str) -> str:
+        """What a data set is called in results; see `RunSpec.dataset_key`."""
+        return dataset
+
+    @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """What grids of its runs go through, the slowest first; `lrs` and `seeds` are the last two."""
-        raise NotImplementedError
+        """What grids of its runs vary, the slowest first; `lrs` and `seeds` are the last two."""
+        from siconvnet.models import is_target
+
+        varied = {name: found.axis for name, found in settings_of(self.settings).items() if found.axis}
+        first, last = self.before_model, ("lr", "seed")
+        between = [axis for name, axis in varied.items() if name not in (*first, *last)]
+        return (
+            axes.datasets(self.list_datasets, other=self.is_own_data),
+            *(varied[name] for name in first),
+            axes.models(self.list_models, other=is_target),
+            *between,
+            *(varied[name] for name in last),
+        )
+
+    def is_own_data(self, dataset: str) -> bool:
+        """Whether `dataset` is meant as a file of the user's own that this study takes."""
+        return False
 
     def axis(self, name: str) -> Axis:
         """The axis of a name.
@@ -140,17 +231,16 @@ class Study:
         """Where the study's data are; empty for those in the catalogue of STIR's."""
         return ()
 
-    def prepare(self, spec: RunSpec) -> None:
+    def prepare(self, spec: RunSpec[S]) -> None:
         """See to it that the run's data are there, before many runs ask for them at once.
 
         Raises:
             DatasetError: they are missing and cannot be built.
         """
 
-    def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        """What the fields of `spec` that were left open stand for."""
-        fixed = ("lr", "kernel_size", "interpolation", "batch_size", "max_epochs", "patience")
-        return {key: getattr(self.protocol, key) for key in fixed if key in self.fields}
+    def default_lr(self, spec: RunSpec[S]) -> float:
+        """The learning rate of a run that names none: what the paper selected for it, else the protocol's."""
+        return self.protocol.lr
 
     def list_datasets(self) -> list[str]:
         """Names of the data sets of the study."""
@@ -174,11 +264,11 @@ class Study:
             InvalidArgument: it is a model for another study.
             UnknownName: it is none at all.
         """
-        from benchmark.studies import STUDIES
+        from benchmark.studies import all_studies
 
         if self.takes(model):
             return
-        for study in STUDIES.values():
+        for study in all_studies():
             if study.takes(model):
                 # A study with a single data set is asked for by its name.
                 train = f"train it with --dataset {study.name}, or " if study.list_datasets() == [study.name] else ""
@@ -192,33 +282,35 @@ class Study:
         """What to say of a name that is no model of any study."""
         return UnknownName(f"{self.title} model", model, self.list_models())
 
-    def check(self, spec: RunSpec) -> None:
-        """Refuse a spec whose model or data are not there, or are not of this study.
+    def check(self, spec: RunSpec[S]) -> None:
+        """Refuse a spec whose model or data do not exist, or are not of this study.
 
         Raises:
             UnknownName, InvalidArgument, DatasetError: as `RunSpec.validate`.
         """
         raise NotImplementedError
 
-    def check_settings(self, spec: RunSpec) -> None:
-        """Refuse a setting that is not accepted whatever the model and the data are; imports and reads nothing.
+    def check_settings(self, spec: RunSpec[S]) -> None:
+        """Refuse settings that are not accepted whatever the model and the data are; imports and reads nothing.
+
+        Each setting has been checked by itself (`Settings.check`).
 
         Raises:
             UnknownName, InvalidArgument: as `RunSpec.validate`.
         """
 
-    def check_effective(self, spec: RunSpec) -> None:
+    def check_effective(self, spec: RunSpec[S]) -> None:
         """Refuse a setting that the model ignores; see `RunSpec.check_effective`."""
 
-    def setting(self, spec: RunSpec) -> str:
+    def setting(self, spec: RunSpec[S]) -> str:
         """What is asked of the model, in a few words that follow the data set's name."""
         raise NotImplementedError
 
-    def tag(self, spec: RunSpec) -> str:
+    def tag(self, spec: RunSpec[S]) -> str:
         """What a run's name says between its model and its seed."""
         return ""
 
-    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+    def experiment(self, spec: RunSpec[S], dataset_key: str) -> tuple[str, ...]:
         """The parts of the name of the experiment that the run is logged in; the first is the study's name."""
         raise NotImplementedError
 
@@ -227,11 +319,11 @@ class Study:
         """The names of the study's experiments, as patterns of SQL's LIKE."""
         return self.name, f"{self.name}/%"
 
-    def facts(self, spec: RunSpec) -> dict[str, Any]:
+    def facts(self, spec: RunSpec[S]) -> dict[str, Any]:
         """What is logged of a run beside its spec."""
         return {}
 
-    def open(self, spec: RunSpec, device: torch.device) -> Task:
+    def open(self, spec: RunSpec[S], device: torch.device) -> Task:
         """Load the run's data.
 
         Raises:
@@ -239,29 +331,30 @@ class Study:
         """
         raise NotImplementedError
 
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+    def summarise(self, spec: RunSpec[S], predictions: Predictions) -> dict[str, float]:
         """The figures of a test, by the names that they are logged under; `test_acc` among them, in percent."""
         raise NotImplementedError
 
-    def section(self, spec: RunSpec) -> str:
+    def section(self, spec: RunSpec[S]) -> str:
         """Which table of a leaderboard the run belongs in; methods are ranked within it."""
         return ""
 
-    def entry(self, spec: RunSpec) -> str:
+    def entry(self, spec: RunSpec[S]) -> str:
         """What a row of that table is called. Runs of one section, entry and length are repetitions of each other."""
         return spec.model
 
-    def published(self, spec: RunSpec) -> tuple[PublishedError, ...]:
+    def published(self, spec: RunSpec[S]) -> tuple[PublishedError, ...]:
         """The errors that were published for the run's entry."""
         from benchmark.studies import published
 
         return tuple(
             error
             for error in published.all_errors(self.name)
-            if error.model == spec.model and all(getattr(spec, name) == value for name, value in error.settings)
+            if error.model == spec.model
+            and all(getattr(spec.settings, name) == value for name, value in error.settings)
         )
 
-    def published_specs(self) -> list[RunSpec]:
+    def published_specs(self) -> list[RunSpec[S]]:
         """A run of each entry that errors were published for."""
         from benchmark.spec import RunSpec
         from benchmark.studies import published
@@ -271,6 +364,6 @@ class Study:
         found = [RunSpec(dataset=self.name, **values) for values in stated]
         return list(dict.fromkeys(found))
 
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+    def compare(self, spec: RunSpec[S], metrics: Mapping[str, float]) -> Comparison:
         """A run's final figures beside the published ones."""
         raise NotImplementedError

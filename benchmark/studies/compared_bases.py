@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from benchmark.plots.bases import BasisError, ComparedBasis
 from benchmark.results.runs import spec_of
-from benchmark.studies import STUDIES, published
+from benchmark.studies import find_study, published
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STUDY = STUDIES["mnist-scale"]
+STUDY = find_study("mnist-scale")
 OURS = "ours"
 
 
@@ -43,7 +43,7 @@ def _means(runs: pd.DataFrame) -> dict[tuple[str, bool], list[BasisError]]:
     for row in runs.dropna(subset=["test_err"]).to_dict("records"):
         spec = spec_of(STUDY, row)
         if not spec.deviations:
-            values.setdefault((spec.model, bool(spec.augment)), []).append(row["test_err"])
+            values.setdefault((spec.model, bool(spec.settings.augment)), []).append(row["test_err"])
     return {
         key: [BasisError(OURS, statistics.mean(each), statistics.stdev(each) if each[1:] else None, len(each))]
         for key, each in values.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.studies.base import Comparison, Row, Study, count_parameters
+from benchmark.studies.base import Comparison, Row, S, Study, count_parameters
 from siconvnet.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmark.spec import RunSpec
 
 
-class ErrorStudy(Study):
+class ErrorStudy(Study[S]):
     """A study whose figure is the test error, in percent."""
 
     def example(self, name: str) -> tuple[str, nn.Module]:
@@ -26,7 +26,7 @@ class ErrorStudy(Study):
         label, model = self.example(name)
         return {"name": name, "label": label, "parameters": count_parameters(model)}
 
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+    def summarise(self, spec: RunSpec[S], predictions: Predictions) -> dict[str, float]:
         accuracy = 100 * float((predictions.predicted == predictions.labels).mean())
         return {
             "test_loss": float(predictions.losses.mean(dtype="float64")),
@@ -34,11 +34,11 @@ class ErrorStudy(Study):
             "test_err": 100 - accuracy,
         }
 
-    def unpublished(self, spec: RunSpec) -> str:
+    def unpublished(self, spec: RunSpec[S]) -> str:
         """Why nothing was published that a run could stand beside."""
         return "nothing published for this network"
 
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+    def compare(self, spec: RunSpec[S], metrics: Mapping[str, float]) -> Comparison:
         found = self.published(spec)
         shown = tuple(f"{f.mean:.2f}" + ("" if f.std is None else f" ± {f.std:.2f}") + " %" for f in found)
         row = Row("[bold]test error[/]", f"[bold]{metrics['test_err']:.2f} %[/]", shown)

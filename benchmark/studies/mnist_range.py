@@ -8,16 +8,17 @@ numbers come from the CPU's generators, so that the batches of a seed are the sa
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.protocol import MNIST_RANGE
-from benchmark.studies import axes, object_scales, scale_fields
+from benchmark.studies import axes, object_scales, register_study, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
 from benchmark.studies.scale_ranges import canonical, parse_range
+from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
@@ -36,47 +37,86 @@ NUM_CLASSES = 10
 TRAINING_DIGITS = {"full": 10_000, "embedded": 500}
 
 
-class MnistRange(ErrorStudy):
+def _scale_ranges(value: object) -> tuple[Any, ...]:
+    """Ranges hold commas, so semicolons separate them; or a list."""
+    items = value if isinstance(value, (list, tuple)) else str(value).split(";")
+    found = [canonical(item) for item in items]
+    for item in found:
+        parse_range(item)
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MnistRangeSettings(scale_fields.LearnedScaleSettings):
+    """Settings of a run on MNIST-range.
+
+    Attributes:
+        scale_range: smallest and largest scale of the digits; a pair, or text such as "1,8".
+        distribution: how these scales are distributed, see `benchmark.studies.object_scales`.
+        canvas: side of the images in pixels.
+        digits: the "full" 70,000 digits or the 1,500 "embedded" ones.
+    """
+
+    study = "mnist-range"
+
+    scale_range: str = setting(
+        "1,8",
+        help="Smallest and largest scale of the digits, as LOW,HIGH.",
+        axis=Axis("scale_ranges", "scale_range", _scale_ranges, "1,8", "As '1,2.83; 1,8'."),
+    )
+    distribution: str = setting(
+        "loguniform",
+        help=f"How scales are distributed: {', '.join(object_scales.DISTRIBUTIONS)}.",
+        axis=axes.choices(
+            "distributions",
+            "distribution",
+            lambda: object_scales.DISTRIBUTIONS,
+            kind="distribution",
+            default="loguniform",
+            help=f"{', '.join(object_scales.DISTRIBUTIONS)}.",
+        ),
+    )
+    canvas: int = setting(
+        CANVAS,
+        help="Side of the images in pixels.",
+        axis=axes.whole_numbers("canvases", "canvas", default=CANVAS, help="Side of the images in pixels."),
+    )
+    digits: str = setting(
+        "full",
+        help="full (70,000 digits), or embedded (1,500, in the package).",
+        axis=axes.choices(
+            "digits",
+            "digits",
+            lambda: list(TRAINING_DIGITS),
+            kind="choice of digits",
+            default="full",
+            help="full or embedded.",
+        ),
+    )
+    lr: float = learning_rate(MNIST_RANGE)
+    seed: int = seed(0, grid="0-2")
+    batch_size: int = batch_size(MNIST_RANGE)
+    max_epochs: int = max_epochs(MNIST_RANGE)
+    patience: int | None = patience(MNIST_RANGE)
+    scale_parameterisation: str | None = scale_fields.parameterisation_setting()
+    learn_sigma: bool | None = scale_fields.learn_sigma_setting()
+    sigma: float | None = scale_fields.sigma_setting()
+    isr: float | None = scale_fields.isr_setting()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale_range", canonical(self.scale_range))
+        super().__post_init__()
+
+
+class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[MnistRangeSettings]):
     name = "mnist-range"
     title = "MNIST-range"
     protocol = MNIST_RANGE
-    identity = ("model", "dataset", "scale_range", "distribution", "canvas", "digits", "lr", "seed")
-    optional = scale_fields.FIELDS
+    settings = MnistRangeSettings
+    before_model = ("scale_range", "distribution", "canvas", "digits")
+    judged = scale_fields.FIELDS
+    data_settings = ("digits",)
     models_note = "One layer whose scales are learned (run --scale-parameterisation)."
-    fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
-    judged = ("model", *optional)
-    data_fields = ("dataset", "digits")
-
-    @functools.cached_property
-    def axes(self) -> tuple[Axis, ...]:
-        return (
-            axes.datasets(self.list_datasets),
-            Axis("scale_ranges", "scale_range", _scale_ranges, "1,8", "As '1,2.83; 1,8'."),
-            axes.choices(
-                "distributions",
-                "distribution",
-                lambda: object_scales.DISTRIBUTIONS,
-                kind="distribution",
-                default="loguniform",
-                help=f"{', '.join(object_scales.DISTRIBUTIONS)}.",
-            ),
-            axes.whole_numbers("canvases", "canvas", default=CANVAS, help="Side of the images in pixels."),
-            axes.choices(
-                "digits",
-                "digits",
-                lambda: list(TRAINING_DIGITS),
-                kind="choice of digits",
-                default="full",
-                help="full or embedded.",
-            ),
-            axes.models(self.list_models),
-            *scale_fields.axes(),
-            axes.lrs(),
-            axes.seeds("0-2"),
-        )
-
-    def senseless(self, **judged: Any) -> str:
-        return scale_fields.senseless(**judged)
 
     def data_states(self) -> tuple[DataState, ...]:
         from benchmark.data.mnist_range import digits_path
@@ -86,14 +126,10 @@ class MnistRange(ErrorStudy):
         there = int(path.is_file())
         return (DataState(self.name, NUM_CLASSES, 1, "MNIST", "CC BY-SA 3.0", there, 1, str(path), told),)
 
-    def prepare(self, spec: RunSpec) -> None:
+    def prepare(self, spec: RunSpec[MnistRangeSettings]) -> None:
         from benchmark.data.mnist_range import load
 
-        load(spec.digits or "", spec.seed)
-
-    def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        own = {"scale_range": "1,8", "distribution": "loguniform", "canvas": CANVAS, "digits": "full", "seed": 0}
-        return {**super().defaults(spec), **own}
+        load(spec.settings.digits, spec.seed)
 
     def list_models(self, pattern: str = "*") -> list[str]:
         from fnmatch import fnmatchcase
@@ -105,81 +141,66 @@ class MnistRange(ErrorStudy):
 
         return "Scale probe", ScaleProbe()
 
-    def check(self, spec: RunSpec) -> None:
+    def check(self, spec: RunSpec[MnistRangeSettings]) -> None:
         self.check_model(spec.model)
-        scale_fields.check_model(spec)
+        super().check(spec)
 
-    def check_settings(self, spec: RunSpec) -> None:
-        scale_fields.check_settings(spec)
-        low, high = parse_range(spec.scale_range)
-        object_scales.check(spec.distribution or "", low, high)
-        if spec.digits not in TRAINING_DIGITS:
-            raise UnknownName("choice of digits", spec.digits, TRAINING_DIGITS)
-        if spec.canvas % 4 or not 28 <= spec.canvas <= LARGEST_CANVAS:
-            raise InvalidArgument(f"canvas {spec.canvas} is not accepted: a multiple of 4, 28 to {LARGEST_CANVAS}.")
-        if INK * high > spec.canvas:
+    def check_settings(self, spec: RunSpec[MnistRangeSettings]) -> None:
+        settings = spec.settings
+        scale_fields.check_settings(spec, settings.canvas)
+        low, high = parse_range(settings.scale_range)
+        object_scales.check(settings.distribution, low, high)
+        if settings.digits not in TRAINING_DIGITS:
+            raise UnknownName("choice of digits", settings.digits, TRAINING_DIGITS)
+        if settings.canvas % 4 or not 28 <= settings.canvas <= LARGEST_CANVAS:
+            raise InvalidArgument(f"canvas {settings.canvas} is not accepted: a multiple of 4, 28 to {LARGEST_CANVAS}.")
+        if INK * high > settings.canvas:
             raise InvalidArgument(
-                f"scale range {spec.scale_range} leaves the canvas: a digit of {INK} pixels is {INK * high:g} pixels "
-                f"wide at scale {high:g}, and the canvas has {spec.canvas}; scales up to {spec.canvas / INK:g} fit."
+                f"scale range {settings.scale_range} leaves the canvas: a digit of {INK} pixels is {INK * high:g} "
+                f"pixels wide at scale {high:g}, and the canvas has {settings.canvas}; scales up to "
+                f"{settings.canvas / INK:g} fit."
             )
         if INK * low < 1:
             raise InvalidArgument(
-                f"scale range {spec.scale_range} is too small: a digit of {INK} pixels is less than one pixel wide at "
-                f"scale {low:g}; scales from {1 / INK:g} on leave something of it."
+                f"scale range {settings.scale_range} is too small: a digit of {INK} pixels is less than one pixel "
+                f"wide at scale {low:g}; scales from {1 / INK:g} on leave something of it."
             )
-        check_batches(spec.batch_size, TRAINING_DIGITS[spec.digits])
+        check_batches(spec.batch_size, TRAINING_DIGITS[settings.digits])
 
-    def setting(self, spec: RunSpec) -> str:
-        words = [f"{spec.distribution} {spec.scale_range}"]
-        words += [f"canvas {spec.canvas}"] if spec.canvas != CANVAS else []
-        return ", ".join([*words, *([f"{spec.digits} digits"] if spec.digits != "full" else [])])
+    def setting(self, spec: RunSpec[MnistRangeSettings]) -> str:
+        settings = spec.settings
+        words = [f"{settings.distribution} {settings.scale_range}"]
+        words += [f"canvas {settings.canvas}"] if settings.canvas != CANVAS else []
+        return ", ".join([*words, *([f"{settings.digits} digits"] if settings.digits != "full" else [])])
 
-    def tag(self, spec: RunSpec) -> str:
-        return scale_fields.tag(spec)
-
-    def facts(self, spec: RunSpec) -> dict[str, Any]:
-        return scale_fields.resolved(spec)
-
-    def section(self, spec: RunSpec) -> str:
+    def section(self, spec: RunSpec[MnistRangeSettings]) -> str:
         return self.setting(spec)
 
-    def entry(self, spec: RunSpec) -> str:
-        return scale_fields.variant(spec)
-
-    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+    def experiment(self, spec: RunSpec[MnistRangeSettings], dataset_key: str) -> tuple[str, ...]:
         return (self.name, self.setting(spec))
 
-    def open(self, spec: RunSpec, device: torch.device) -> Task:
+    def open(self, spec: RunSpec[MnistRangeSettings], device: torch.device) -> Task:
         return MnistRangeTask(spec, device)
 
-    def unpublished(self, spec: RunSpec) -> str:
+    def unpublished(self, spec: RunSpec[MnistRangeSettings]) -> str:
         return "nothing published for this setting"
-
-
-def _scale_ranges(value: object) -> tuple[Any, ...]:
-    """Ranges hold commas, so semicolons stand between them; or a list."""
-    items = value if isinstance(value, (list, tuple)) else str(value).split(";")
-    found = [canonical(item) for item in items]
-    for item in found:
-        parse_range(item)
-    return tuple(dict.fromkeys(found))
 
 
 class MnistRangeTask(Task):
     """The digits of one seed, each at its size."""
 
-    def __init__(self, spec: RunSpec, device: torch.device):
+    def __init__(self, spec: RunSpec[MnistRangeSettings], device: torch.device):
         from benchmark.data.mnist_range import load
 
         self.spec, self.device = spec, device
-        splits = load(spec.digits or "", spec.seed)
-        low, high = parse_range(spec.scale_range)
+        splits = load(spec.settings.digits, spec.seed)
+        low, high = parse_range(spec.settings.scale_range)
         scales = {
-            name: object_scales.draw(spec.distribution or "", low, high, len(labels), (spec.seed, number))
+            name: object_scales.draw(spec.settings.distribution, low, high, len(labels), (spec.seed, number))
             for number, (name, (_, labels)) in enumerate(splits.items())
         }
         self.train, self.valid, self.test = (
-            Canvases(digits, scales[name], spec.canvas, device, training=name == "train")
+            Canvases(digits, scales[name], spec.settings.canvas, device, training=name == "train")
             for name, digits in splits.items()
         )
         moments = self.train.moments()
@@ -189,7 +210,7 @@ class MnistRangeTask(Task):
     def create_model(self) -> nn.Module:
         from siconvnet.models.scale_probe import ScaleProbe
 
-        return ScaleProbe(self.spec.canvas, NUM_CLASSES, **scale_fields.resolved(self.spec))
+        return ScaleProbe(self.spec.settings.canvas, NUM_CLASSES, **scale_fields.resolved(self.spec))
 
     def predict(self, model: nn.Module) -> Predictions:
         from benchmark.predictions import predict
@@ -247,3 +268,6 @@ class Canvases:
         from siconvnet.augmentation.rescaling import place_on_canvas
 
         return place_on_canvas(self.levels[chosen].float(), self.scales[chosen], self.canvas)
+
+
+register_study(MnistRange())

@@ -6,15 +6,15 @@ seed are the same on every device.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmark.protocol import MNIST_SCALE, Protocol
-from benchmark.studies import axes, ranges, scale_fields
-from benchmark.studies.axes import Axis
+from benchmark.studies import axes, ranges, register_study, scale_fields
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
+from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 
 if TYPE_CHECKING:
     import torch
@@ -25,37 +25,61 @@ if TYPE_CHECKING:
     from siconvnet.datasets.mnist_scale import MnistScaleSplit
 
 
-class MnistScale(ErrorStudy):
+@dataclass(frozen=True, kw_only=True)
+class MnistScaleSettings(scale_fields.LearnedScaleSettings):
+    """Settings of a run on MNIST-Scale.
+
+    Attributes:
+        realization: 0 to 5.
+        augment: rescale training images at random (the papers' +).
+    """
+
+    study = "mnist-scale"
+
+    realization: int = setting(
+        0,
+        help="Realization of the data, 0 to 5.",
+        axis=axes.whole_numbers(
+            "realizations",
+            "realization",
+            default=ranges.ALL,
+            help="As 0-5, or all.",
+            all_of=MNIST_SCALE.seeds["mnist-scale"],
+        ),
+    )
+    augment: bool = setting(
+        False,
+        help="Rescale training images at random (the papers' +).",
+        axis=axes.flag("augment", help="no, yes or both."),
+    )
+    lr: float = learning_rate(MNIST_SCALE)
+    seed: int = seed(None, grid=axes.OWN_SEED, default_help="the realization")
+    batch_size: int = batch_size(MNIST_SCALE)
+    max_epochs: int = max_epochs(MNIST_SCALE)
+    patience: int | None = patience(MNIST_SCALE)
+    scale_parameterisation: str | None = scale_fields.parameterisation_setting()
+    learn_sigma: bool | None = scale_fields.learn_sigma_setting()
+    sigma: float | None = scale_fields.sigma_setting()
+    isr: float | None = scale_fields.isr_setting()
+
+    def __post_init__(self) -> None:
+        if self.seed is None:  # as published, each realization comes with an initialisation of its own
+            object.__setattr__(self, "seed", self.realization)
+        super().__post_init__()
+
+
+class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[MnistScaleSettings]):
     name = "mnist-scale"
     title = "MNIST-Scale"
     protocol = MNIST_SCALE
-    identity = ("model", "dataset", "realization", "augment", "lr", "seed")
-    optional = scale_fields.FIELDS
-    fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
-    judged = ("model", *optional)
-    data_fields = ("dataset", "realization")
+    settings = MnistScaleSettings
+    before_model = ("realization", "augment")
+    judged = scale_fields.FIELDS
+    data_settings = ("realization",)
     models_note = (
         "28: images as they are; 56: doubled inside the network; p: the scales chosen for augmented training "
         "(run --augment)."
     )
-
-    @functools.cached_property
-    def axes(self) -> tuple[Axis, ...]:
-        return (
-            axes.datasets(self.list_datasets),
-            axes.whole_numbers(
-                "realizations",
-                "realization",
-                default=ranges.ALL,
-                help="As 0-5, or all.",
-                all_of=self.protocol.seeds[self.name],
-            ),
-            axes.flag("augment", help="no, yes or both."),
-            axes.models(self.list_models),
-            *scale_fields.axes(),
-            axes.lrs(),
-            axes.seeds(axes.OWN_SEED),
-        )
 
     def data_states(self) -> tuple[DataState, ...]:
         from siconvnet.datasets.mnist_scale import NUM_CLASSES, NUM_REALIZATIONS, mnist_scale_path
@@ -68,19 +92,10 @@ class MnistScale(ErrorStudy):
         state = DataState(self.name, NUM_CLASSES, 1, origin, "CC BY-SA 3.0", there, len(paths), str(place), told)
         return (state,)
 
-    def senseless(self, **judged: Any) -> str:
-        return scale_fields.senseless(**judged)
-
-    def prepare(self, spec: RunSpec) -> None:
+    def prepare(self, spec: RunSpec[MnistScaleSettings]) -> None:
         from siconvnet.datasets.mnist_scale import load_mnist_scale
 
-        load_mnist_scale(spec.realization)
-
-    def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        realization = 0 if spec.realization is None else spec.realization
-        # As published, each realization comes with an initialisation of its own.
-        own = {"realization": realization, "seed": realization, "augment": False}
-        return {**super().defaults(spec), **own}
+        load_mnist_scale(spec.settings.realization)
 
     def list_models(self, pattern: str = "*") -> list[str]:
         from siconvnet.models.mnist_scale import list_mnist_scale_models
@@ -92,57 +107,52 @@ class MnistScale(ErrorStudy):
 
         return VARIANTS[name].label, create_mnist_scale_model(name)
 
-    def check(self, spec: RunSpec) -> None:
+    def check(self, spec: RunSpec[MnistScaleSettings]) -> None:
         self.check_model(spec.model)
-        scale_fields.check_model(spec)
+        super().check(spec)
 
-    def check_settings(self, spec: RunSpec) -> None:
+    def check_settings(self, spec: RunSpec[MnistScaleSettings]) -> None:
         from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
 
-        check_realization(spec.realization)
-        scale_fields.check_settings(spec)
+        check_realization(spec.settings.realization)
+        super().check_settings(spec)
         check_batches(spec.batch_size, SPLIT_SIZES["train"])
 
-    def setting(self, spec: RunSpec) -> str:
-        return f"realization {spec.realization}{', augmented' if spec.augment else ''}"
+    def setting(self, spec: RunSpec[MnistScaleSettings]) -> str:
+        return f"realization {spec.settings.realization}{', augmented' if spec.settings.augment else ''}"
 
-    def tag(self, spec: RunSpec) -> str:
-        return " ".join(filter(None, [f"r{spec.realization}{'+' if spec.augment else ''}", scale_fields.tag(spec)]))
+    def tag(self, spec: RunSpec[MnistScaleSettings]) -> str:
+        own = f"r{spec.settings.realization}{'+' if spec.settings.augment else ''}"
+        return " ".join(filter(None, [own, super().tag(spec)]))
 
-    def facts(self, spec: RunSpec) -> dict[str, Any]:
-        return scale_fields.resolved(spec)
+    def section(self, spec: RunSpec[MnistScaleSettings]) -> str:
+        return "augmented" if spec.settings.augment else "plain"
 
-    def entry(self, spec: RunSpec) -> str:
-        return scale_fields.variant(spec)
-
-    def section(self, spec: RunSpec) -> str:
-        return "augmented" if spec.augment else "plain"
-
-    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+    def experiment(self, spec: RunSpec[MnistScaleSettings], dataset_key: str) -> tuple[str, ...]:
         return (self.name, self.section(spec))
 
-    def open(self, spec: RunSpec, device: torch.device) -> Task:
+    def open(self, spec: RunSpec[MnistScaleSettings], device: torch.device) -> Task:
         return MnistScaleTask(spec, device)
 
-    def unpublished(self, spec: RunSpec) -> str:
+    def unpublished(self, spec: RunSpec[MnistScaleSettings]) -> str:
         from benchmark.studies import published
 
-        suited = f"{spec.model}p" if spec.augment else spec.model.removesuffix("p")
-        if published.errors(self.name, suited, bool(spec.augment)):
-            return f"{'with' if spec.augment else 'without'} augmentation they are of {suited}"
+        suited = f"{spec.model}p" if spec.settings.augment else spec.model.removesuffix("p")
+        if published.errors(self.name, suited, bool(spec.settings.augment)):
+            return f"{'with' if spec.settings.augment else 'without'} augmentation they are of {suited}"
         return super().unpublished(spec)
 
 
 class MnistScaleTask(Task):
     """One realization."""
 
-    def __init__(self, spec: RunSpec, device: torch.device):
+    def __init__(self, spec: RunSpec[MnistScaleSettings], device: torch.device):
         from siconvnet.datasets.mnist_scale import load_mnist_scale
 
         self.spec, self.device = spec, device
-        data = load_mnist_scale(spec.realization)
+        data = load_mnist_scale(spec.settings.realization)
         self.test = data.test
-        self.train = Digits(data.train, device, training=True, augment=spec.augment)
+        self.train = Digits(data.train, device, training=True, augment=spec.settings.augment)
         self.valid = Digits(data.val, device)
 
     def create_model(self) -> nn.Module:
@@ -205,3 +215,6 @@ class Digits:
             if factors is not None:
                 levels = rescale_images(levels, factors[start : start + size], CENTRE)
             yield (levels / 255 - self.mean) / self.std, self.labels[chosen]
+
+
+register_study(MnistScale())

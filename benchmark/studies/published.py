@@ -79,7 +79,7 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
     The table has the columns source, model, test_error_mean, perhaps test_error_std, runs and equivariance_error, and
     otherwise fields of a `RunSpec`.
     """
-    from benchmark.results.runs import read_field
+    from benchmark.studies import find_study
 
     table = resources.files("benchmark.tables").joinpath(f"{study.replace('-', '_')}_errors.csv")
     if not table.is_file():
@@ -94,7 +94,9 @@ def all_errors(study: str) -> tuple[PublishedError, ...]:
             PublishedError(
                 source=row["source"],
                 model=row["model"],
-                settings=tuple((name, read_field(name, text)) for name, text in row.items() if name not in figures),
+                settings=tuple(
+                    (name, find_study(study).read(name, text)) for name, text in row.items() if name not in figures
+                ),
                 mean=float(row["test_error_mean"]),
                 std=number(row.get("test_error_std")),
                 runs=int(row["runs"]) if row.get("runs") else None,
@@ -112,13 +114,14 @@ def learned_scales() -> Mapping[tuple[object, ...], Mapping[str, float]]:
         (study, scale_range, augment, scale_parameterisation, learn_sigma) -> mean and standard deviation in pixels of
         each scale, `scale_1_mean`, `scale_1_std`, `scale_2_mean` and so on.
     """
-    from benchmark.results.runs import read_field
+    from benchmark.studies import find_study
 
     fields = ("scale_range", "augment", "scale_parameterisation", "learn_sigma")
     found: dict[tuple[object, ...], dict[str, float]] = {}
     with resources.files("benchmark.tables").joinpath("learned_scales.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            key = (row["study"], *(read_field(name, row[name]) for name in fields))
+            study = find_study(row["study"])
+            key = (row["study"], *(study.read(name, row[name]) if name in study.fields else None for name in fields))
             for part in ("mean", "std"):
                 found.setdefault(key, {})[f"scale_{row['index']}_{part}"] = float(row[f"scale_{part}"])
     return found

@@ -1,15 +1,25 @@
-"""The fields of a run whose model learns its internal scales, for every study that has such a model."""
+"""The settings of a run whose model learns its internal scales, for every study that has such a model."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.studies import ranges
 from benchmark.studies.axes import Axis, Values
+from benchmark.studies.base import Study
+from benchmark.studies.settings import ABOVE_ZERO, Hashed, Settings, option_text, setting, settings_of
 from siconvnet.errors import InvalidArgument
-from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS, ceiling, check_largest, check_start, find_freedom
+from siconvnet.scale_starts import (
+    LEARNERS,
+    PARAMETERISATIONS,
+    SMALLEST,
+    ceiling,
+    check_largest,
+    check_start,
+    find_freedom,
+)
 
 if TYPE_CHECKING:
     from benchmark.spec import RunSpec
@@ -17,6 +27,34 @@ if TYPE_CHECKING:
 FIELDS = ("scale_parameterisation", "learn_sigma", "sigma", "isr")
 DEFAULT = "isr"
 OWN = "own"
+
+
+LS = TypeVar("LS", bound="LearnedScaleSettings")
+
+
+class LearnedScaleStudy(Study[LS]):
+    """A study with models that learn their internal scales."""
+
+    def settings_for(self, model: str, dataset: str, values: Mapping[str, Any]) -> LS:
+        return super().settings_for(model, dataset, without_redundant(model, values))
+
+    def senseless(self, **judged: Any) -> str:
+        return senseless(**judged)
+
+    def check(self, spec: RunSpec[LS]) -> None:
+        check_model(spec)
+
+    def check_settings(self, spec: RunSpec[LS]) -> None:
+        check_settings(spec)
+
+    def tag(self, spec: RunSpec[LS]) -> str:
+        return tag(spec.settings.values())
+
+    def facts(self, spec: RunSpec[LS]) -> dict[str, Any]:
+        return resolved(spec)
+
+    def entry(self, spec: RunSpec[LS]) -> str:
+        return variant(spec)
 
 
 def own_values(model: str, parameterisation: str | None = None) -> dict[str, Any]:
@@ -33,75 +71,153 @@ def own_values(model: str, parameterisation: str | None = None) -> dict[str, Any
     return {**own, "sigma": start.sigma, "isr": start.isr}
 
 
-def redundant(spec: RunSpec) -> list[str]:
-    """The fields that say what would hold without them; left out, a run has one hash."""
+class LearnedScaleSettings(Settings):
+    """Settings of a study with models that learn their internal scales; None stands for the model's own.
+
+    Attributes:
+        scale_parameterisation: how scales are learned (`siconvnet.layers.LearnableScales`).
+        learn_sigma: whether the smallest scale is learned too.
+        sigma: the smallest scale at the start, in pixels.
+        isr: the internal scale range at the start, largest over smallest.
+    """
+
+    scale_parameterisation: str | None
+    learn_sigma: bool | None
+    sigma: float | None
+    isr: float | None
+
+
+def parameterisation_setting() -> Any:
+    """The field `scale_parameterisation`."""
+    return setting(
+        None,
+        help=f"Models that learn scales: {', '.join(PARAMETERISATIONS)}.",
+        default_help=DEFAULT,
+        hashed=Hashed.GIVEN,
+        axis=_axis("scale_parameterisations", _parameterisations, "As isr,spacing; or own: the model's."),
+    )
+
+
+def learn_sigma_setting() -> Any:
+    """The field `learn_sigma`."""
+    return setting(
+        None,
+        help="Whether the smallest scale is learned too.",
+        default_help="yes, if anything is",
+        hashed=Hashed.GIVEN,
+        axis=_axis("learn_sigma", lambda value: ranges.flags(value, "learn_sigma"), "no, yes or both.", alone="yes"),
+    )
+
+
+def sigma_setting() -> Any:
+    """The field `sigma`."""
+    return setting(
+        None,
+        help="Smallest scale at the start, in pixels.",
+        default_help="the model's",
+        hashed=Hashed.GIVEN,
+        low=SMALLEST,
+        axis=_axis("sigmas", lambda value: _numbers(value, "sigmas"), "Smallest scale at the start, as 1,2,4."),
+    )
+
+
+def isr_setting() -> Any:
+    """The field `isr`."""
+    return setting(
+        None,
+        help="Internal scale range at the start, above 1.",
+        default_help="the model's",
+        hashed=Hashed.GIVEN,
+        low=ABOVE_ZERO,
+        axis=_axis("isrs", lambda value: _numbers(value, "isrs"), "Internal scale range at the start, as 1.5,3,6."),
+    )
+
+
+def without_redundant(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without those that say what would hold without them: left out, a run has one hash."""
     try:
-        own = own_values(spec.model, spec.scale_parameterisation)
+        own = own_values(model, values.get("scale_parameterisation"))
     except InvalidArgument:
-        return []
-    return [
-        name for name, value in own.items() if type(getattr(spec, name)) is type(value) and getattr(spec, name) == value
-    ]
+        own = {}
+    return {
+        name: None if name in own and type(value) is type(own[name]) and value == own[name] else value
+        for name, value in _floats(values).items()
+    }
 
 
-def resolved(spec: RunSpec) -> dict[str, Any]:
-    """All that the fields say, what they leave open included; empty for a model that learns no scales."""
-    given = {name: getattr(spec, name) for name in FIELDS if getattr(spec, name) is not None}
-    return {**own_values(spec.model, spec.scale_parameterisation), **given}
+def _floats(values: Mapping[str, Any]) -> dict[str, Any]:
+    # 2 and 2.0 are the same scale and must have the same hash.
+    return {
+        name: float(value) if name in ("sigma", "isr") and type(value) is int else value
+        for name, value in values.items()
+    }
 
 
-def check_model(spec: RunSpec) -> None:
-    """Refuse these fields for a model whose scales are not learned; imports a model that is a class.
+def resolved(spec: RunSpec[Any]) -> dict[str, Any]:
+    """All that the settings say, what they leave open included; empty for a model that learns no scales."""
+    given = {name: value for name in FIELDS if (value := getattr(spec.settings, name)) is not None}
+    return {**own_values(spec.model, spec.settings.scale_parameterisation), **given}
+
+
+def check_model(spec: RunSpec[Any]) -> None:
+    """Refuse these settings for a model whose scales are not learned; imports a model that is a class.
 
     Raises:
-        InvalidArgument: naming the field.
+        InvalidArgument: naming the setting.
     """
-    given = [name for name in FIELDS if getattr(spec, name) is not None]
+    given = [name for name in FIELDS if getattr(spec.settings, name) is not None]
     if given and not _learns(spec.model):
         raise InvalidArgument(
-            f"{option(given[0], getattr(spec, given[0]))} does not apply to {spec.model}, whose scales are not "
-            f"learned; leave it out, or choose one of {', '.join(LEARNERS)}."
+            f"{option_text(given[0], getattr(spec.settings, given[0]))} does not apply to {spec.model}, whose scales "
+            f"are not learned; leave it out, or choose one of {', '.join(LEARNERS)}."
         )
 
 
-def check_settings(spec: RunSpec) -> None:
+def check_settings(spec: RunSpec[Any], canvas: int | None = None) -> None:
     """Refuse scales that cannot be.
+
+    Args:
+        canvas: side of the study's images in pixels, for models that are built for any side.
 
     Raises:
         UnknownName: no such parameterisation.
         InvalidArgument: a start out of range.
     """
-    if all(getattr(spec, name) is None for name in FIELDS):
+    settings = spec.settings
+    if all(getattr(settings, name) is None for name in FIELDS):
         return
-    for name in ("sigma", "isr"):
-        value = getattr(spec, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise InvalidArgument(f"{name} {value!r} is not a number.")
-        if value is not None and not 0 < value < math.inf:
-            raise InvalidArgument(f"{name} {value!r} is not accepted: it must be finite and above 0.")
-    if not isinstance(spec.learn_sigma, bool | None):
-        raise InvalidArgument(f"learn sigma {spec.learn_sigma!r} is neither true nor false.")
-    if spec.scale_parameterisation is not None:
-        find_freedom(spec.scale_parameterisation)
+    if settings.scale_parameterisation is not None:
+        find_freedom(settings.scale_parameterisation)
     if spec.model in LEARNERS:
         found = resolved(spec)
-        check_start(2, found["scale_parameterisation"], found["sigma"], found["isr"], spec.learn_sigma)
-        check_largest(found["sigma"] * found["isr"], ceiling(LEARNERS[spec.model].side or spec.canvas))
+        check_start(2, found["scale_parameterisation"], found["sigma"], found["isr"], settings.learn_sigma)
+        check_largest(found["sigma"] * found["isr"], ceiling(LEARNERS[spec.model].side or canvas or 0))
 
 
-def tag(spec: RunSpec) -> str:
-    """What of these fields is not the model's own, in a few words."""
-    words = [] if spec.scale_parameterisation is None else [spec.scale_parameterisation]
-    if spec.learn_sigma is not None:
-        words.append("sigma learned" if spec.learn_sigma else "sigma kept")
-    words += [f"{name}={getattr(spec, name):g}" for name in ("sigma", "isr") if getattr(spec, name) is not None]
+def tag(values: Mapping[str, Any]) -> str:
+    """What of these settings is not the model's own, in a few words."""
+    words = [name] if (name := values["scale_parameterisation"]) else []
+    if values["learn_sigma"] is not None:
+        words.append("sigma learned" if values["learn_sigma"] else "sigma kept")
+    words += [f"{name}={values[name]:g}" for name in ("sigma", "isr") if values[name] is not None]
     return " ".join(words)
 
 
-def variant(spec: RunSpec) -> str:
-    """The model, and in brackets what of these fields is not its own: runs that differ in it are no repetitions."""
-    words = tag(spec)
-    return f"{spec.model} [{words}]" if words else spec.model
+def variant(spec: RunSpec[Any]) -> str:
+    """The model, and in brackets what of these settings is not its own: runs that differ in it are no repetitions."""
+    return _variant(spec.model, spec.settings.values())
+
+
+def variant_of(model: str, stored: Mapping[str, str]) -> str:
+    """`variant` of a run whose settings a store keeps as text."""
+    fields = settings_of(_Fields)
+    values = {name: fields[name].read(stored.get(name)) for name in FIELDS}
+    return _variant(model, without_redundant(model, values))
+
+
+def _variant(model: str, values: Mapping[str, Any]) -> str:
+    words = tag(values)
+    return f"{model} [{words}]" if words else model
 
 
 def of_variant(name: str) -> tuple[str, dict[str, Any]]:
@@ -134,16 +250,6 @@ def senseless(
     return ""
 
 
-def axes() -> tuple[Axis, ...]:
-    """What grids go through in these fields; left out, each model has its own."""
-    return (
-        _axis("scale_parameterisations", _parameterisations, "As isr,spacing; or own: the model's."),
-        _axis("learn_sigma", lambda value: ranges.flags(value, "learn_sigma"), "no, yes or both.", alone="yes"),
-        _axis("sigmas", lambda value: _numbers(value, "sigmas"), "Smallest scale at the start, as 1,2,4."),
-        _axis("isrs", lambda value: _numbers(value, "isrs"), "Internal scale range at the start, as 1.5,3,6."),
-    )
-
-
 def _axis(name: str, read: Callable[[object], Values], help: str, alone: str | None = None) -> Axis:
     def read_or_own(value: object) -> Values:
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -172,17 +278,19 @@ def _numbers(value: object, what: str) -> Values:
         raise InvalidArgument(f"{what}: {value!r} is not accepted; give numbers, as in 1.5,3,6.") from None
 
 
-def option(name: str, value: object) -> str:
-    """A field and its value as they are written on the command line."""
-    text = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{text}" if value else f"--no-{text}"
-    return f"--{text} {value}"
-
-
 def _learns(model: str) -> bool:
     if model in LEARNERS:
         return True
     from siconvnet.models import is_target, model_info
 
     return is_target(model) and model_info(model).takes(FIELDS[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fields(LearnedScaleSettings):
+    """These settings alone."""
+
+    scale_parameterisation: str | None = parameterisation_setting()
+    learn_sigma: bool | None = learn_sigma_setting()
+    sigma: float | None = sigma_setting()
+    isr: float | None = isr_setting()

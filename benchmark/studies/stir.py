@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, find_scenario
-from benchmark.studies import axes, ranges, scale_fields
+from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, Scenario, find_scenario
+from benchmark.studies import axes, ranges, register_study, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Study, Task, count_parameters
-from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError, UnknownName
+from benchmark.studies.base import Comparison, Row, Task, count_parameters
+from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
+from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
 from siconvnet.names import INTERPOLATIONS
 
 if TYPE_CHECKING:
@@ -38,53 +40,108 @@ def is_file(dataset: str) -> bool:
     return dataset.endswith(".npz")
 
 
-class Stir(Study):
+_SCENARIOS = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
+
+
+def _evaluation(text: str) -> int:
+    return find_scenario(text).id
+
+
+@dataclass(frozen=True, kw_only=True)
+class StirSettings(scale_fields.LearnedScaleSettings):
+    """Settings of a run on STIR.
+
+    Attributes:
+        evaluation: scenario, 1 to 4.
+        kernel_size: side of the kernels, odd; both stages are unpadded, so 2 (k - 1) < 64 as well.
+        interpolation: how kernels are rescaled.
+    """
+
+    study = "stir"
+
+    evaluation: int = setting(
+        help=f"Scenario: {_SCENARIOS}.",
+        axis=Axis("evaluations", "evaluation", ranges.evaluations, ranges.ALL, "As 1-4, or names."),
+        parse=_evaluation,
+        short="-e",
+        missing=f"an evaluation: --evaluation with one of {_SCENARIOS}",
+    )
+    kernel_size: int = setting(
+        PAPER.kernel_size,
+        help="Side of the kernels in pixels; odd, 3 to 31.",
+        protocol=True,
+        axis=axes.whole_numbers("kernel_sizes", "kernel_size", default=PAPER.kernel_size, help="As 5,7,9."),
+    )
+    interpolation: str = setting(
+        PAPER.interpolation,
+        help=f"How kernels are rescaled: {', '.join(INTERPOLATIONS)}.",
+        protocol=True,
+        axis=axes.choices(
+            "interpolations",
+            "interpolation",
+            lambda: INTERPOLATIONS,
+            kind="interpolation",
+            default=PAPER.interpolation,
+            help=f"{', '.join(INTERPOLATIONS)}.",
+        ),
+    )
+    lr: float = learning_rate(PAPER, f"what the paper selected for this cell, else {PAPER.lr:g}")
+    seed: int = seed(1, grid=f"{PAPER.selection_seeds[0]}-{PAPER.selection_seeds[-1]}")
+    batch_size: int = batch_size(PAPER)
+    max_epochs: int = max_epochs(PAPER)
+    patience: int | None = patience(PAPER)
+    scale_parameterisation: str | None = scale_fields.parameterisation_setting()
+    learn_sigma: bool | None = scale_fields.learn_sigma_setting()
+    sigma: float | None = scale_fields.sigma_setting()
+    isr: float | None = scale_fields.isr_setting()
+
+    @property
+    def scenario(self) -> Scenario:
+        return SCENARIOS[self.evaluation]
+
+
+class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
     name = "stir"
     title = "STIR"
     protocol = PAPER
-    identity = ("model", "dataset", "evaluation", "kernel_size", "interpolation", "lr", "seed")
-    optional = scale_fields.FIELDS
-    fields = (*identity, "batch_size", "max_epochs", "patience", *optional)
-    judged = ("model", "kernel_size", "interpolation", *optional)
+    settings = StirSettings
+    before_model = ("evaluation",)
+    takes_files = True
+    judged = ("kernel_size", "interpolation", *scale_fields.FIELDS)
     models_note = (
         f"Trained parameters at {_CHANNELS} channel and {_CLASSES} classes. Kernel size and interpolation: what "
         "--kernel-size and --interpolation change.\nStages: of which equivariance is measured. Scale indices: which "
         "scale won is known, for index consistency."
     )
 
-    @functools.cached_property
-    def axes(self) -> tuple[Axis, ...]:
-        selection = PAPER.selection_seeds
-        return (
-            axes.datasets(self.list_datasets, other=is_file),
-            Axis("evaluations", "evaluation", ranges.evaluations, ranges.ALL, "As 1-4, or names."),
-            axes.models(self.list_models, other=_is_class),
-            axes.whole_numbers("kernel_sizes", "kernel_size", default=PAPER.kernel_size, help="As 5,7,9."),
-            axes.choices(
-                "interpolations",
-                "interpolation",
-                lambda: INTERPOLATIONS,
-                kind="interpolation",
-                default=PAPER.interpolation,
-                help=f"{', '.join(INTERPOLATIONS)}.",
-            ),
-            *scale_fields.axes(),
-            axes.lrs(),
-            axes.seeds(f"{selection[0]}-{selection[-1]}"),
-        )
-
     def senseless(self, **judged: Any) -> str:
         scales = {name: judged.pop(name) for name in scale_fields.FIELDS}
-        return _senseless(**judged) or scale_fields.senseless(model=judged["model"], **scales)
+        return _senseless(**judged) or super().senseless(model=judged["model"], **scales)
 
-    def prepare(self, spec: RunSpec) -> None:
+    def owns(self, dataset: str) -> bool:
+        return is_file(dataset) or super().owns(dataset)
+
+    def is_own_data(self, dataset: str) -> bool:
+        return is_file(dataset)
+
+    def dataset_key(self, dataset: str) -> str:
+        if is_file(dataset):
+            return _file_key(Path(dataset), Path(dataset).stem)
+        from siconvnet.datasets.catalog import dataset_path, has_content_of_its_own
+
+        return _file_key(dataset_path(dataset), dataset) if has_content_of_its_own(dataset) else dataset
+
+    def prepare(self, spec: RunSpec[StirSettings]) -> None:
         from benchmark.data import prepare
 
         if not is_file(spec.dataset):
             prepare(spec.dataset)
 
-    def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        return {**super().defaults(spec), "seed": 1}
+    def default_lr(self, spec: RunSpec[StirSettings]) -> float:
+        from benchmark.studies import published
+
+        cell = published.cell(spec.model, spec.dataset, spec.settings.evaluation)
+        return cell.lr if cell else super().default_lr(spec)
 
     def list_datasets(self) -> list[str]:
         from siconvnet.datasets import list_datasets
@@ -121,32 +178,29 @@ class Stir(Study):
             return error
         return super().unknown_model(model)
 
-    def check(self, spec: RunSpec) -> None:
+    def check(self, spec: RunSpec[StirSettings]) -> None:
         import siconvnet
         from siconvnet.datasets import list_datasets
 
         if is_file(spec.dataset):
             if not Path(spec.dataset).is_file():
                 raise DatasetError(f"no data file {spec.dataset!r}; give a known data set or an existing .npz.")
-        elif spec.dataset not in (datasets := list_datasets()):
-            raise UnknownName("dataset", spec.dataset, [*datasets, *_other_studies()])
+        elif spec.dataset not in list_datasets():
+            raise self.unknown_dataset(spec.dataset)
         self.check_model(spec.model)
         if _is_class(spec.model):  # of our own names the list is enough: to look at a model loads PyTorch
             siconvnet.model_info(spec.model)
-        scale_fields.check_model(spec)
+        super().check(spec)
 
-    def check_settings(self, spec: RunSpec) -> None:
+    def check_settings(self, spec: RunSpec[StirSettings]) -> None:
         from siconvnet.models import check_model_arguments
 
-        if spec.evaluation is None:
-            choices = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())
-            raise InvalidArgument(f"a run on {spec.dataset} needs an evaluation: --evaluation with one of {choices}.")
-        find_scenario(spec.evaluation)
+        find_scenario(spec.settings.evaluation)
         # Channels and classes come with the data and are checked there.
-        check_model_arguments(1, 2, spec.kernel_size, spec.interpolation)
-        scale_fields.check_settings(spec)
+        check_model_arguments(1, 2, spec.settings.kernel_size, spec.settings.interpolation)
+        super().check_settings(spec)
 
-    def check_effective(self, spec: RunSpec) -> None:
+    def check_effective(self, spec: RunSpec[StirSettings]) -> None:
         import siconvnet
 
         info = siconvnet.model_info(spec.model)
@@ -154,37 +208,35 @@ class Stir(Study):
             ("kernel_size", info.uses_kernel_size),
             ("interpolation", info.uses_interpolation),
         ):
-            if not used and getattr(spec, key) != getattr(PAPER, key):
+            value = getattr(spec.settings, key)
+            if not used and value != self.setting_of(key).default:
                 raise InvalidArgument(
                     f"model {spec.model!r} does not use the {key.replace('_', ' ')}; leave out "
-                    f"--{key.replace('_', '-')} {getattr(spec, key)}."
+                    f"--{key.replace('_', '-')} {value}."
                 )
 
-    def setting(self, spec: RunSpec) -> str:
-        return find_scenario(spec.evaluation).name
+    def setting(self, spec: RunSpec[StirSettings]) -> str:
+        return find_scenario(spec.settings.evaluation).name
 
-    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+    def experiment(self, spec: RunSpec[StirSettings], dataset_key: str) -> tuple[str, ...]:
         return (self.name, dataset_key, self.setting(spec))
 
-    def facts(self, spec: RunSpec) -> dict[str, Any]:
-        return {"scenario": self.setting(spec), **scale_fields.resolved(spec)}
+    def facts(self, spec: RunSpec[StirSettings]) -> dict[str, Any]:
+        return {"scenario": self.setting(spec), **super().facts(spec)}
 
-    def tag(self, spec: RunSpec) -> str:
-        return scale_fields.tag(spec)
-
-    def open(self, spec: RunSpec, device: torch.device) -> Task:
+    def open(self, spec: RunSpec[StirSettings], device: torch.device) -> Task:
         return StirTask(spec, device)
 
-    def summarise(self, spec: RunSpec, predictions: Predictions) -> dict[str, float]:
+    def summarise(self, spec: RunSpec[StirSettings], predictions: Predictions) -> dict[str, float]:
         from benchmark.predictions import summarise
 
-        return summarise(predictions, spec.scenario)
+        return summarise(predictions, spec.settings.scenario)
 
-    def compare(self, spec: RunSpec, metrics: Mapping[str, float]) -> Comparison:
+    def compare(self, spec: RunSpec[StirSettings], metrics: Mapping[str, float]) -> Comparison:
         from benchmark.predictions import band_metric
         from benchmark.studies import published
 
-        cell = published.cell(spec.model, spec.dataset, spec.evaluation)
+        cell = published.cell(spec.model, spec.dataset, spec.settings.evaluation)
         reason = incomparable(spec, cell)
         accuracy = metrics["test_acc"]
         rows = [
@@ -202,7 +254,7 @@ class Stir(Study):
         means = _published_bands(spec) if cell else {}
         for band in BANDS:
             shown = f"{means[band]:.2f} %" if band in means else ""
-            seen = "[dim]seen in training[/]" if spec.scenario.saw(band) else ""
+            seen = "[dim]seen in training[/]" if spec.settings.scenario.saw(band) else ""
             ours = f"{metrics[band_metric(band.first, band.last)]:.2f} %"
             rows.append(Row(f"  sizes {band.label}", ours, (shown,), seen))
         heading = f"published ({cell.runs} runs)" if cell else ""
@@ -218,36 +270,39 @@ def _is_class(model: str) -> bool:
 @functools.lru_cache(maxsize=4096)
 def _senseless(model: str, kernel_size: int, interpolation: str) -> str:
     """Imports the model where the others are not the paper's."""
-    if (kernel_size, interpolation) == (PAPER.kernel_size, PAPER.interpolation):
+    changed = [
+        (what, name)
+        for what, name, value in (
+            ("kernel size", "kernel_size", kernel_size),
+            ("interpolation", "interpolation", interpolation),
+        )
+        if value != STIR.setting_of(name).default
+    ]
+    if not changed:
         return ""
     import siconvnet
 
     info = siconvnet.model_info(model)
-    ignored = [
-        what
-        for what, used, changed in (
-            ("kernel size", info.uses_kernel_size, kernel_size != PAPER.kernel_size),
-            ("interpolation", info.uses_interpolation, interpolation != PAPER.interpolation),
-        )
-        if changed and not used
-    ]
+    used = {"kernel_size": info.uses_kernel_size, "interpolation": info.uses_interpolation}
+    ignored = [what for what, name in changed if not used[name]]
     return f"{model} does not use the {' and the '.join(ignored)}" if ignored else ""
 
 
-def _other_studies() -> list[str]:
-    from benchmark.studies import STUDIES
+@functools.lru_cache(maxsize=32)
+def _file_key(path: Path, name: str) -> str:
+    from siconvnet.datasets.identity import identify_file
 
-    return [name for name in STUDIES if name != Stir.name]
+    return f"{name}-{identify_file(path)[:12]}"
 
 
 class StirTask(Task):
     """One scenario of a data set."""
 
-    def __init__(self, spec: RunSpec, device: torch.device):
+    def __init__(self, spec: RunSpec[StirSettings], device: torch.device):
         from siconvnet.datasets.stir import Part, select_levels
 
         self.spec, self.data = spec, load_data(spec.dataset)
-        scales = spec.scenario.train_scales
+        scales = spec.settings.scenario.train_scales
         # All sizes are tested, also those that the scenario does not: accuracy by size needs no second pass then.
         # Read now what is needed last: hours of training must not end in images for which there is no room.
         parts = [Part("train", scales, shuffle=True), Part("valid", scales, shuffle=True), Part("test", ALL_SCALES)]
@@ -261,8 +316,8 @@ class StirTask(Task):
             self.spec.model,
             num_channels=self.data.num_channels,
             num_classes=self.data.num_classes,
-            kernel_size=self.spec.kernel_size,
-            interpolation=self.spec.interpolation,
+            kernel_size=self.spec.settings.kernel_size,
+            interpolation=self.spec.settings.interpolation,
             **scale_fields.resolved(self.spec),
         )
 
@@ -323,7 +378,7 @@ def load_data(dataset: str) -> StirDataset:
     return load_dataset(dataset if is_file(dataset) else prepare(dataset))
 
 
-def incomparable(spec: RunSpec, cell: PublishedCell | None) -> str:
+def incomparable(spec: RunSpec[StirSettings], cell: PublishedCell | None) -> str:
     """Why a run must not be measured against the published cell; empty if it may."""
     if cell is None:
         return "nothing published for this cell"
@@ -342,13 +397,19 @@ def _distance(accuracy: float, cell: PublishedCell) -> str:
     return f"[{colour}]{abs(away):.1f} std {side} the mean[/]"
 
 
-def _published_bands(spec: RunSpec) -> dict[Band, float]:
+def _published_bands(spec: RunSpec[StirSettings]) -> dict[Band, float]:
     """Mean over a band of the published accuracy by size."""
     from benchmark.studies import published
 
     frame = published.generalization()
     cell = frame[
-        (frame["model"] == spec.model) & (frame["dataset"] == spec.dataset) & (frame["evaluation"] == spec.evaluation)
+        (frame["model"] == spec.model)
+        & (frame["dataset"] == spec.dataset)
+        & (frame["evaluation"] == spec.settings.evaluation)
     ]
     means = {band: cell[cell["scale"].isin(band.scales)]["accuracy_mean"].mean() for band in BANDS}
     return {band: mean for band, mean in means.items() if mean == mean}
+
+
+STIR = Stir()
+register_study(STIR)

@@ -6,15 +6,26 @@ seed are the same on every device.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmark.protocol import STL10, Protocol
-from benchmark.studies import axes, ranges
+from benchmark.studies import ranges, register_study
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy
+from benchmark.studies.settings import (
+    PRECISIONS,
+    Hashed,
+    Settings,
+    batch_size,
+    learning_rate,
+    max_epochs,
+    seed,
+    setting,
+)
+from siconvnet.errors import InvalidArgument, UnknownName
 
 if TYPE_CHECKING:
     import torch
@@ -27,23 +38,44 @@ if TYPE_CHECKING:
 NO_AMP = "none"
 
 
-class Stl10(ErrorStudy):
+def _precisions(value: object) -> tuple[str | None, ...]:
+    names = ranges.names(value, "mixed precision", [NO_AMP, *PRECISIONS])
+    return tuple(None if name == NO_AMP else name for name in names)
+
+
+def _precision(text: str) -> str | None:
+    found = _precisions(text)
+    if len(found) != 1:
+        raise InvalidArgument(f"mixed precision must be one of {', '.join((NO_AMP, *PRECISIONS))}, not {text!r}.")
+    return found[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stl10Settings(Settings):
+    """Settings of a run on STL-10."""
+
+    study = "stl10"
+
+    lr: float = learning_rate(STL10)
+    seed: int = seed(1, grid="1")
+    batch_size: int = batch_size(STL10)
+    max_epochs: int = max_epochs(STL10)
+    amp: str | None = setting(
+        None,
+        help=f"Mixed precision: {', '.join((NO_AMP, *PRECISIONS))}.",
+        hashed=Hashed.CHANGED,
+        protocol=True,
+        axis=Axis("amp", "amp", _precisions, NO_AMP, "none, bfloat16, float16."),
+        parse=_precision,
+    )
+
+
+class Stl10(ErrorStudy[Stl10Settings]):
     name = "stl10"
     title = "STL-10"
     protocol = STL10
-    identity = ("model", "dataset", "lr", "seed")
-    fields = (*identity, "batch_size", "max_epochs", "amp")
+    settings = Stl10Settings
     models_note = "Wide residual networks of 16 layers, eight times as wide as the narrowest."
-
-    @functools.cached_property
-    def axes(self) -> tuple[Axis, ...]:
-        return (
-            axes.datasets(self.list_datasets),
-            axes.models(self.list_models),
-            Axis("amp", "amp", _precisions, NO_AMP, "none, bfloat16, float16."),
-            axes.lrs(),
-            axes.seeds("1"),
-        )
 
     def data_states(self) -> tuple[DataState, ...]:
         from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, find_stl10, stl10_places
@@ -60,13 +92,10 @@ class Stl10(ErrorStudy):
         )
         return (state,)
 
-    def prepare(self, spec: RunSpec) -> None:
+    def prepare(self, spec: RunSpec[Stl10Settings]) -> None:
         from siconvnet.datasets.stl10 import find_stl10
 
         find_stl10()
-
-    def defaults(self, spec: RunSpec) -> dict[str, Any]:
-        return {**super().defaults(spec), "seed": 1}
 
     def list_models(self, pattern: str = "*") -> list[str]:
         from siconvnet.models.stl10 import list_stl10_models
@@ -78,24 +107,21 @@ class Stl10(ErrorStudy):
 
         return VARIANTS[name].label, create_stl10_model(name)
 
-    def check(self, spec: RunSpec) -> None:
+    def check(self, spec: RunSpec[Stl10Settings]) -> None:
         self.check_model(spec.model)
 
-    def setting(self, spec: RunSpec) -> str:
-        return f"labelled images{f', {spec.amp}' if spec.amp else ''}"
+    def check_settings(self, spec: RunSpec[Stl10Settings]) -> None:
+        if spec.settings.amp not in (None, *PRECISIONS):
+            raise UnknownName("mixed precision", spec.settings.amp, PRECISIONS)
 
-    def experiment(self, spec: RunSpec, dataset_key: str) -> tuple[str, ...]:
+    def setting(self, spec: RunSpec[Stl10Settings]) -> str:
+        return f"labelled images{f', {spec.settings.amp}' if spec.settings.amp else ''}"
+
+    def experiment(self, spec: RunSpec[Stl10Settings], dataset_key: str) -> tuple[str, ...]:
         return (self.name,)
 
-    def open(self, spec: RunSpec, device: torch.device) -> Task:
+    def open(self, spec: RunSpec[Stl10Settings], device: torch.device) -> Task:
         return Stl10Task(spec, device)
-
-
-def _precisions(value: object) -> tuple[str | None, ...]:
-    from benchmark.spec import PRECISIONS
-
-    names = ranges.names(value, "mixed precision", [NO_AMP, *PRECISIONS])
-    return tuple(None if name == NO_AMP else name for name in names)
 
 
 class Stl10Task(Task):
@@ -103,7 +129,7 @@ class Stl10Task(Task):
 
     valid = None
 
-    def __init__(self, spec: RunSpec, device: torch.device):
+    def __init__(self, spec: RunSpec[Stl10Settings], device: torch.device):
         from siconvnet.datasets.stl10 import find_stl10, load_stl10
 
         self.spec, self.device = spec, device
@@ -172,3 +198,6 @@ class Photos:
 
     def _normalised(self, levels: Tensor) -> Tensor:
         return (levels.float() / 255 - self.mean) / self.std
+
+
+register_study(Stl10())

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark.spec import RunSpec, default_lr
+from benchmark.spec import RunSpec
 from benchmark.studies import Study, find_study
 from benchmark.studies.axes import Axis
 from benchmark.studies.ranges import MOST, PUBLISHED
@@ -180,7 +180,7 @@ def cells(grid: Grid) -> Iterator[Cell]:
     names = [axis.field for axis in axes]
     for values in itertools.product(*(grid.axes[axis.name] for axis in axes)):
         cell = dict(zip(names, values, strict=True))
-        if not study.senseless(**{name: cell[name] for name in study.judged}):
+        if not study.senseless(**{name: cell[name] for name in ("model", *study.judged)}):
             yield Cell(_stated(study, cell))
 
 
@@ -190,8 +190,9 @@ def skips(grids: Iterable[Grid]) -> tuple[Skip, ...]:
     for grid in grids:
         study = find_study(grid.study)
         axes = {axis.field: axis.name for axis in study.axes}
-        for values in itertools.product(*(grid.axes[axes[name]] for name in study.judged)):
-            judged = dict(zip(study.judged, values, strict=True))
+        judged_fields = ("model", *study.judged)
+        for values in itertools.product(*(grid.axes[axes[name]] for name in judged_fields)):
+            judged = dict(zip(judged_fields, values, strict=True))
             if reason := study.senseless(**judged):
                 found[Skip(_stated(study, judged), reason)] = None
     return tuple(found)
@@ -270,7 +271,7 @@ def validate(grids: Iterable[Grid]) -> None:
         for name, values in grid.axes.items():
             for value in _ends(values) if name == "seeds" else values:
                 if name == "seeds":
-                    replace(spec, seed=value).validate()
+                    spec.replace(seed=value).validate()
                 elif found := _first(replace(grid, axes={**grid.axes, name: (value,)}, select_over=())):
                     found.validate()
 
@@ -286,7 +287,7 @@ def data_of(grids: Iterable[Grid]) -> list[RunSpec]:
     found: dict[tuple[Any, ...], RunSpec] = {}
     for grid in grids:
         study = find_study(grid.study)
-        names = [axis.name for axis in study.axes if axis.field in study.data_fields]
+        names = [axis.name for axis in study.axes if axis.field in ("dataset", *study.data_settings)]
         for values in itertools.product(*(grid.axes[name] for name in names)):
             chosen = {name: (value,) for name, value in zip(names, values, strict=True)}
             if spec := _first(replace(grid, axes={**grid.axes, **chosen})):
@@ -301,12 +302,19 @@ def _first(grid: Grid) -> RunSpec | None:
 
 
 def _rates(grid: Grid, cell: Cell) -> list[float]:
-    evaluation = dict(cell.values).get("evaluation")
-    found = [default_lr(cell.model, cell.dataset, evaluation) if isinstance(lr, str) else float(lr) for lr in grid.lrs]
-    return list(dict.fromkeys(found))
+    stated = [lr for lr in grid.lrs if not isinstance(lr, str)]
+    if len(stated) == len(grid.lrs):
+        return list(dict.fromkeys(map(float, stated)))
+    published = _run(grid, dict(cell.values))
+    rates = [published.study.default_lr(published) if isinstance(lr, str) else float(lr) for lr in grid.lrs]
+    return list(dict.fromkeys(rates))
 
 
-def _spec(grid: Grid, cell: Cell, lr: float, seed: int | None) -> RunSpec:
+def _spec(grid: Grid, cell: Cell, lr: float, seed: int | None) -> RunSpec[Any]:
+    return _run(grid, {**dict(cell.values), "lr": lr, "seed": seed})
+
+
+def _run(grid: Grid, values: dict[str, Any]) -> RunSpec[Any]:
+    """The run with these values; None stands for what the study says."""
     lengths = {"batch_size": grid.batch_size, "max_epochs": grid.max_epochs, "patience": grid.patience}
-    values: dict[str, Any] = {**dict(cell.values), "lr": lr, "seed": seed, **lengths}
-    return RunSpec(**values)
+    return RunSpec(**{name: value for name, value in {**values, **lengths}.items() if value is not None})

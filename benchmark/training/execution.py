@@ -69,7 +69,7 @@ def execute(
         spec.max_epochs,
         spec.patience,
         spec.study.protocol,
-        spec.amp,
+        spec.settings.amp,
     )
     before = checkpoint.resume(training) if checkpoint else 0.0
     try:

@@ -113,8 +113,8 @@ def test_a_file_of_another_package(site: Site, attribute: str) -> None:
     assert dataset.name == "birds" and dataset.path == dataset_path("birds") == site.folder / "birds.npz"
     assert prepare("birds") == dataset.path
     # Its content identifies it: another version of the package may hold other images.
-    key = RunSpec("standard", "birds", 2).dataset_key
-    assert key.startswith("birds-") and key == RunSpec("standard", str(dataset.path), 2).dataset_key
+    key = RunSpec("standard", "birds", evaluation=2).dataset_key
+    assert key.startswith("birds-") and key == RunSpec("standard", str(dataset.path), evaluation=2).dataset_key
 
 
 def test_a_dataset_that_another_package_builds(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +128,7 @@ def test_a_dataset_that_another_package_builds(site: Site, capsys: pytest.Captur
     assert load_dataset("birds").class_names == ("bird 0", "bird 1")
     path.unlink()
     # A run is known by the images before the first run has built them.
-    assert RunSpec("standard", "birds", 2).dataset_key.startswith("birds-") and path.exists()
+    assert RunSpec("standard", "birds", evaluation=2).dataset_key.startswith("birds-") and path.exists()
     assert list_datasets().count("birds") == 1
     assert main(["data", "verify", "birds"]) == main(["data", "card", "birds", "--output", str(path.parent)]) == 0
     capsys.readouterr()

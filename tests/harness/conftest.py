@@ -32,7 +32,7 @@ def few_icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def spec(few_icons: Path) -> RunSpec:
     """A run of seconds."""
-    return RunSpec("standard", str(few_icons), 2, kernel_size=3, max_epochs=3)
+    return RunSpec("standard", str(few_icons), evaluation=2, kernel_size=3, max_epochs=3)
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from torch import nn
 
+from benchmark import studies
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
 from benchmark.spec import RunSpec
 from benchmark.store import Store
-from benchmark.studies import STUDIES, Study
+from benchmark.studies import Study, all_studies
 from benchmark.studies.errors import ErrorStudy
+from benchmark.studies.stl10 import Stl10Settings
 from benchmark.training.records import find
 from siconvnet.errors import InvalidArgument
 
@@ -59,7 +61,7 @@ def test_every_listed_command_loads_and_helps(capsys: Capture) -> None:
         assert "Usage:" in text
 
 
-@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+@pytest.mark.parametrize("study", all_studies(), ids=lambda study: study.name)
 def test_models_of_every_study_can_be_listed(study: Study, capsys: Capture) -> None:
     first = study.list_models()[0]
     code, out, err = run(capsys, "models", first, "--study", study.name)
@@ -69,8 +71,9 @@ def test_models_of_every_study_can_be_listed(study: Study, capsys: Capture) -> N
 
 
 def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Toy(ErrorStudy):
+    class Toy(ErrorStudy[Stl10Settings]):
         name, title, models_note = "toy", "Toy", "Of no use."
+        settings = Stl10Settings
 
         def list_models(self, pattern: str = "*") -> list[str]:
             return ["toy_net"]
@@ -78,7 +81,7 @@ def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) 
         def example(self, name: str) -> tuple[str, nn.Module]:
             return "Toy network", nn.Linear(2, 3)
 
-    monkeypatch.setattr("benchmark.studies.STUDIES", {**STUDIES, "toy": Toy()})
+    monkeypatch.setitem(studies._registry._objects, "toy", Toy())
     code, out, err = run(capsys, "models", "--study", "toy")
     assert (code, err) == (0, "")
     assert re.search(r"toy_net +Toy network +9 *\n.*Of no use\.", out, re.S)
@@ -153,7 +156,10 @@ def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture)
     metrics = {"test_acc": 35.0, "acc_17_32": 20.0, "acc_33_48": 99.0, "acc_49_64": 50.0}
     metrics |= {"best_acc": 99.0, "best_epoch": 3, "epochs": 13, "avg_time": 1.0, "run_time": 13.0}
     texts = []
-    for spec in (RunSpec("standard", "emoji", 2), RunSpec("standard", "emoji", 2, lr=0.01, max_epochs=5)):
+    for spec in (
+        RunSpec("standard", "emoji", evaluation=2),
+        RunSpec("standard", "emoji", evaluation=2, lr=0.01, max_epochs=5),
+    ):
         console = Console(width=120, record=True, file=io.StringIO())
         console.print(render(spec, metrics))
         texts.append(console.export_text())
@@ -165,7 +171,7 @@ def test_run_off_the_protocol_is_not_measured_against_the_paper(capsys: Capture)
     assert "not compared" not in texts[0] and "diverged" not in texts[0]
     assert "max epochs 5 instead of 200; learning rate 0.01 instead of 0.001" in texts[1]
     assert " std below" not in texts[1]
-    assert incomparable(RunSpec("sesn", "emoji", 2), None) == "nothing published for this cell"
+    assert incomparable(RunSpec("sesn", "emoji", evaluation=2), None) == "nothing published for this cell"
 
 
 @pytest.mark.parametrize(

@@ -221,5 +221,5 @@ def test_standard_lands_where_the_paper_did(seed: int) -> None:
 
     published = cell("standard", "emoji", 2)
     assert published is not None
-    accuracy = execute(RunSpec("standard", "emoji", 2, seed=seed)).metrics["test_acc"]
+    accuracy = execute(RunSpec("standard", "emoji", evaluation=2, seed=seed)).metrics["test_acc"]
     assert abs(accuracy - published.mean) <= 3 * published.std

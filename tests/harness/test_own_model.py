@@ -15,7 +15,7 @@ from benchmark.training.records import find, read
 from siconvnet.errors import InvalidArgument
 
 SCRIPT = Path(sys.executable).parent / "benchmark"
-PLAIN = RunSpec("standard", "emoji", 2)
+PLAIN = RunSpec("standard", "emoji", evaluation=2)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_from_template_to_record(here: Path, few_icons: Path) -> None:
 
 
 def test_hash_follows_the_source_and_not_the_place(here: Path, python: Callable[..., subprocess.CompletedProcess[str]]):
-    code = "from benchmark.spec import RunSpec; print(RunSpec('own_net:Net', 'emoji', 2).hash)"
+    code = "from benchmark.spec import RunSpec; print(RunSpec('own_net:Net', 'emoji', evaluation=2).hash)"
 
     def digest(folder: str, source: str) -> str:
         Path(folder).mkdir(exist_ok=True)

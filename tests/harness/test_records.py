@@ -28,7 +28,7 @@ from benchmark.training.records import RecordError, RecordWriter
 
 @pytest.fixture(scope="module")
 def result(few_icons: Path) -> Result:
-    return execute(RunSpec("standard", str(few_icons), 2, kernel_size=3, max_epochs=2), device="cpu")
+    return execute(RunSpec("standard", str(few_icons), evaluation=2, kernel_size=3, max_epochs=2), device="cpu")
 
 
 def test_record_holds_the_whole_run(result: Result, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from benchmark.spec import RunSpec
 from benchmark.store import LiveRun, Store, TrackingError, experiment_name
 from benchmark.store.ingestion import ingest
 from benchmark.store.run_states import read_states
-from benchmark.studies import STIR
+from benchmark.studies.stir import STIR
 from benchmark.training import records
 from benchmark.training.divergence import TrainingError
 from benchmark.training.execution import execute
@@ -38,7 +38,7 @@ Store(sys.argv[1])._experiment("stir/emoji/Mid2Rest")
 
 @pytest.fixture(scope="module")
 def result(few_icons: Path) -> Result:
-    return execute(RunSpec("standard", str(few_icons), 2, kernel_size=3, max_epochs=2), device="cpu")
+    return execute(RunSpec("standard", str(few_icons), evaluation=2, kernel_size=3, max_epochs=2), device="cpu")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def store(database: Path) -> Store:
 @pytest.mark.parametrize(
     "spec",
     [
-        RunSpec("standard", "emoji", 2),
+        RunSpec("standard", "emoji", evaluation=2),
         RunSpec("cnn_28", "mnist-scale"),
         RunSpec("scale_probe", "mnist-range"),
         RunSpec("wrn_16_8", "stl10"),
@@ -268,7 +268,7 @@ def test_two_ingests_at_a_time_log_each_record_once(
 ) -> None:
     root = tmp_path / "records"
     for seed in range(6):
-        spec = RunSpec("standard", str(few_icons), 2, kernel_size=3, seed=seed)
+        spec = RunSpec("standard", str(few_icons), evaluation=2, kernel_size=3, seed=seed)
         started = dataclasses.replace(result.started, id=f"{seed:032x}", spec=spec)
         records.write(dataclasses.replace(result, started=started), root)
     code = "import sys; from benchmark.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -341,7 +341,7 @@ def test_record_in_a_folder_that_is_a_link_is_refused(result: Result, store: Sto
 def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path: Path) -> None:
     assert list(store.runs().columns) == list(RUN_COLUMNS)
     assert store.runs().empty
-    base = RunSpec("standard", "emoji", 2)
+    base = RunSpec("standard", "emoji", evaluation=2)
     specs = {
         "old": base,
         "new": base,
@@ -364,7 +364,7 @@ def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path
 
 
 def test_experiments_answer_one_question_each() -> None:
-    spec = RunSpec("standard", "emoji", 2)
+    spec = RunSpec("standard", "emoji", evaluation=2)
     assert experiment_name(spec) == "stir/emoji/Mid2Rest"
     assert experiment_name(dataclasses.replace(spec, max_epochs=2)) == "stir/emoji/Mid2Rest/custom"
 

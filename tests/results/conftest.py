@@ -48,7 +48,7 @@ def log_finished(store: Store, spec: RunSpec) -> str:
     subset = data.select("test", range(17, 65))
     found = predict(model, subset.images)
     predictions = Predictions(found, subset.labels, subset.scales, np.zeros(len(found), dtype=np.float32))
-    metrics = summarise(predictions, spec.scenario) | {"best_acc": 50.0, "avg_time": 1.0, "run_time": 9.0}
+    metrics = summarise(predictions, spec.settings.scenario) | {"best_acc": 50.0, "avg_time": 1.0, "run_time": 9.0}
     run_id, started = start(store, spec)
     store.finish(run_id, Result(started, metrics, (), predictions, model.state_dict(), time.time()))
     return run_id
@@ -74,9 +74,9 @@ def database(tmp_path_factory, icons, empty) -> str:
     path = str(shutil.copy(empty, tmp_path_factory.mktemp("store") / "mlflow.db"))
     store = Store(path)
     for seed in (1, 2, 3):
-        log_finished(store, RunSpec("standard", str(icons), 2, seed=seed))
-    log_finished(store, RunSpec("slice_pool", str(icons), 2))
-    run_id, started = start(store, RunSpec("xu", str(icons), 2))
+        log_finished(store, RunSpec("standard", str(icons), evaluation=2, seed=seed))
+    log_finished(store, RunSpec("slice_pool", str(icons), evaluation=2))
+    run_id, started = start(store, RunSpec("xu", str(icons), evaluation=2))
     store.end(run_id, Ended(started, "FAILED", "the loss is no number", (), time.time()))
     assert main(["evaluate", "--tracking-uri", path, "-d", str(icons)]) == 0
     return path

@@ -85,7 +85,7 @@ class MyNet(nn.Sequential):
 
 def test_broken_run_is_told_and_the_others_are_written(own, icons, finish, tmp_path):
     store = Store(own)
-    _, bad = (finish(store, RunSpec("standard", str(icons), 2, seed=seed)) for seed in (1, 2))
+    _, bad = (finish(store, RunSpec("standard", str(icons), evaluation=2, seed=seed)) for seed in (1, 2))
     next(Path(own).parent.glob(f"artifacts/{bad}/artifacts/model.safetensors")).write_bytes(b"torn")
     done = run_script("--data", icons, "--generalization", "--out", tmp_path / "out", "--tracking-uri", own)
     assert done.returncode == 1
@@ -98,7 +98,7 @@ def test_broken_run_is_told_and_the_others_are_written(own, icons, finish, tmp_p
 def test_model_of_a_module_in_this_folder(own, icons, finish, tmp_path, monkeypatch):
     (tmp_path / "my_net.py").write_text(NETWORK)
     monkeypatch.syspath_prepend(tmp_path)
-    finish(Store(own), RunSpec("my_net:MyNet", str(icons), 2))
+    finish(Store(own), RunSpec("my_net:MyNet", str(icons), evaluation=2))
     monkeypatch.chdir(tmp_path)
     done = run_script("--data", icons, "--generalization", "--tracking-uri", own)
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,7 @@ def log(store: Store, spec: RunSpec, icons: Path) -> None:
     subset = data.select("test", range(17, 65))
     found = np.random.default_rng(spec.seed).integers(4, size=len(subset.labels))
     predictions = Predictions(found, subset.labels, subset.scales, np.zeros(len(found), dtype=np.float32))
-    metrics = summarise(predictions, spec.scenario) | {"best_acc": 50.0, "avg_time": 1.0, "run_time": 9.0}
+    metrics = summarise(predictions, spec.settings.scenario) | {"best_acc": 50.0, "avg_time": 1.0, "run_time": 9.0}
     started = Started(uuid.uuid4().hex, spec, time.time(), 10, {"host": "test", "device_name": "cpu"})
     run_id = store.start(started)
     scales = scale_figures(model)
@@ -54,14 +54,14 @@ def database(tmp_path_factory, empty, icons) -> str:
     path.write_bytes(Path(empty).read_bytes())
     store = Store(str(path))
     for fields in FIELDS:
-        log(store, RunSpec("ses_learned", str(icons), 2, **fields), icons)
-    log(store, RunSpec("hermite", str(icons), 2), icons)
+        log(store, RunSpec("ses_learned", str(icons), evaluation=2, **fields), icons)
+    log(store, RunSpec("hermite", str(icons), evaluation=2), icons)
     return str(path)
 
 
 @pytest.mark.parametrize(("name", "fields"), list(zip(VARIANTS, FIELDS, strict=True)))
 def test_a_variant_says_what_it_is(name, fields):
-    spec = RunSpec("ses_learned", "emoji", 1, **fields)
+    spec = RunSpec("ses_learned", "emoji", evaluation=1, **fields)
     assert scale_fields.variant(spec) == name
     assert scale_fields.of_variant(name) == ("ses_learned", fields)
     assert scale_fields.of_variant("package.module:Class") == ("package.module:Class", {})
@@ -107,7 +107,7 @@ def test_scales_by_epoch(database):
 
 
 def test_a_failed_variant_is_named_and_counted_where_it_would_stand(own):
-    store, spec = Store(own), RunSpec("ses_learned", "emoji", 2, scale_parameterisation="fixed")
+    store, spec = Store(own), RunSpec("ses_learned", "emoji", evaluation=2, scale_parameterisation="fixed")
 
     def start(**changes: object) -> tuple[str, Started]:
         made = dataclasses.replace(spec, **changes)

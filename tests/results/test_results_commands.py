@@ -56,7 +56,7 @@ def test_scalars_and_arrays_are_logged(database, runs):
 
 def test_findings_are_one_call_to_the_store(own, finish, monkeypatch):
     store = Store(own)
-    run_id = finish(store, RunSpec("standard", "emoji", 2))
+    run_id = finish(store, RunSpec("standard", "emoji", evaluation=2))
     calls = []
     monkeypatch.setattr(MlflowClient, "log_metric", lambda *_, **__: calls.append("log_metric"))
     log_batch = MlflowClient.log_batch
@@ -88,8 +88,8 @@ def test_the_published_input_range_is_kept_apart(database, icons, runs):
 
 def test_a_run_without_its_artifacts_fails_alone(own, icons, finish, capsys):
     store = Store(own)
-    finish(store, RunSpec("standard", str(icons), 2))
-    broken = finish(store, RunSpec("standard", str(icons), 2, seed=2))
+    finish(store, RunSpec("standard", str(icons), evaluation=2))
+    broken = finish(store, RunSpec("standard", str(icons), evaluation=2, seed=2))
     stored(own, broken).unlink()
     assert main(["evaluate", "--tracking-uri", own, "-d", str(icons), "--part", "generalization"]) == 1
     output = capsys.readouterr()
@@ -101,7 +101,7 @@ def test_a_run_without_its_artifacts_fails_alone(own, icons, finish, capsys):
 def test_weights_of_another_version_are_one_clear_line(own, icons, finish, capsys):
     from safetensors.torch import save_file
 
-    run_id = finish(Store(own), RunSpec("standard", str(icons), 2))
+    run_id = finish(Store(own), RunSpec("standard", str(icons), evaluation=2))
     save_file({"other": torch.zeros(1)}, stored(own, run_id))
     assert main(["evaluate", "--tracking-uri", own, "-d", str(icons)]) == 1
     assert "are not of this standard" in capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
 
 
 def test_the_leaderboard_says_what_a_sweep_leaves_out(own, icons, finish, capsys):
-    finish(Store(own), RunSpec("pixel_pool", str(icons), 2, interpolation="area"))
+    finish(Store(own), RunSpec("pixel_pool", str(icons), evaluation=2, interpolation="area"))
     assert main(["leaderboard", "--tracking-uri", own, "--interpolation", "area", "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
     assert table.loc["standard", "note"] == "skipped: standard does not use the interpolation"

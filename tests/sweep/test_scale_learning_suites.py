@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.results.errorboard import entry_of
 from benchmark.spec import RunSpec
-from benchmark.studies import STUDIES, published
+from benchmark.studies import find_study, published
 from benchmark.sweeps.grid import expand
 from benchmark.sweeps.suites import load_suite
 from siconvnet.scale_starts import LEARNERS
@@ -23,7 +23,7 @@ def specs() -> list[RunSpec]:
 
 @pytest.mark.parametrize(("study", "count"), [("mnist-range", 77), ("mnist-scale", 10)])
 def test_every_published_error_has_its_runs(specs, study, count):
-    found = STUDIES[study]
+    found = find_study(study)
     entries = {entry_of(found, spec) for spec in specs if spec.dataset == study}
     learned = [spec for spec in found.published_specs() if spec.model in LEARNERS]
     assert len(learned) == count == len([error for error in published.all_errors(study) if error.model in LEARNERS])
@@ -37,15 +37,15 @@ def test_every_published_error_has_its_runs(specs, study, count):
 
 def test_seeds_and_realizations_are_the_published_ones(specs):
     assert {spec.seed for spec in specs if spec.dataset == "mnist-range"} == {0, 1, 2}
-    assert {spec.realization for spec in specs if spec.dataset == "mnist-scale"} == set(range(5))
+    assert {spec.settings.realization for spec in specs if spec.dataset == "mnist-scale"} == set(range(5))
     assert not any(spec.deviations for spec in specs if spec.study.name != "stir")
 
 
 @pytest.mark.parametrize("suite", ["scale-learning", "scale-learning-stir"])
 def test_extrapolation_is_compared_with_scales_that_stay(suite):
     stir = [spec for spec in specs_of(suite) if spec.study.name == "stir"]
-    assert {spec.evaluation for spec in stir} == {1, 2, 3}
-    kinds = {(spec.model, spec.scale_parameterisation) for spec in stir}
+    assert {spec.settings.evaluation for spec in stir} == {1, 2, 3}
+    kinds = {(spec.model, spec.settings.scale_parameterisation) for spec in stir}
     assert {("ses_learned", None), ("ses_learned", "fixed")} <= kinds
     if suite == "scale-learning-stir":
         assert kinds == {("ses_learned", None), ("ses_learned", "spacing"), ("ses_learned", "fixed"), ("hermite", None)}

@@ -17,7 +17,7 @@ from benchmark.sweeps.executors.base import FINISHED, Outcome
 from benchmark.sweeps.grid import MISSING, plan
 from benchmark.sweeps.suites import make_grid
 
-PAPER = RunSpec("standard", "emoji", 2)
+PAPER = RunSpec("standard", "emoji", evaluation=2)
 SMOKE = dataclasses.replace(PAPER, max_epochs=1)
 
 
@@ -53,7 +53,7 @@ def waiting(icons: Path) -> dict[str, str]:
 
 
 def test_data_file_has_one_line_for_all_its_runs(waiting: dict[str, str], icons: Path) -> None:
-    key = RunSpec("standard", str(icons), 2).dataset_key
+    key = RunSpec("standard", str(icons), evaluation=2).dataset_key
     made = plan([make_grid(waiting)], [])
     assert count(made) == {("standard", key, 200): 4 + 3}
     assert by_model(made) == [f"       7  standard on {key}"]

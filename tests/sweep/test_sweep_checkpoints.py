@@ -48,7 +48,7 @@ def spec(request: pytest.FixtureRequest, icons: Path, tmp_path: Path, monkeypatc
     (tmp_path / "dropout_net.py").write_text(NET)
     monkeypatch.syspath_prepend(tmp_path)
     size = 3 if request.param == "standard" else 7
-    return RunSpec(request.param, str(icons), 2, kernel_size=size, lr=1e-3, max_epochs=6, patience=6)
+    return RunSpec(request.param, str(icons), evaluation=2, kernel_size=size, lr=1e-3, max_epochs=6, patience=6)
 
 
 def same(one: Result, two: Result) -> bool:
@@ -158,7 +158,7 @@ def other_optimizer(content: dict[str, object]) -> None:
 def test_foreign_checkpoint_is_refused_and_the_run_begins_anew(
     change: Callable[[dict[str, object]], None] | None, reason: str, icons: Path, tmp_path: Path
 ) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
     path = tmp_path / "run.pt"
     stopped(spec, path, 2)
     if change:
@@ -244,7 +244,7 @@ def test_checkpoint_that_runs_code_is_refused(icons: Path, tmp_path: Path) -> No
             return Path.touch, (tmp_path / "harm",)  # type: ignore[return-value]
 
     (tmp_path / "run.pt").write_bytes(pickle.dumps(Bomb(), protocol=2))
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=1)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=1)
     checkpoint = Checkpoint(tmp_path / "run.pt", spec)
     execute(spec, device="cpu", checkpoint=checkpoint)
     assert checkpoint.note.startswith("checkpoint refused")
@@ -252,7 +252,7 @@ def test_checkpoint_that_runs_code_is_refused(icons: Path, tmp_path: Path) -> No
 
 
 def test_nothing_is_written_before_the_time_has_come(icons: Path, tmp_path: Path) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
     execute(spec, device="cpu", checkpoint=Checkpoint(tmp_path / "run.pt", spec, seconds=3600))
     assert list(tmp_path.glob("*.pt")) == []
 
@@ -264,7 +264,7 @@ import resource, signal, sys
 from benchmark.training.checkpoints import Checkpoint, CheckpointError, read_content, write_content
 from benchmark.training.execution import execute
 from benchmark.spec import RunSpec
-spec = RunSpec("standard", sys.argv[1], 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
+spec = RunSpec("standard", sys.argv[1], evaluation=2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000,) * 2)
 print(len(execute(spec, device="cpu", checkpoint=Checkpoint(sys.argv[2], spec, seconds=0)).history))

@@ -61,7 +61,7 @@ def finished(spec: object, best_acc: float = 50.0, status: str = "FINISHED") -> 
 
 def test_every_combination_once_and_the_first_axis_slowest() -> None:
     specs = expand(SMALL)
-    found = [(s.dataset, s.evaluation, s.model, s.lr, s.seed) for s in specs]
+    found = [(s.dataset, s.settings.evaluation, s.model, s.lr, s.seed) for s in specs]
     assert found == list(
         itertools.product(*(SMALL.axes[name] for name in ("datasets", "evaluations", "models", "lrs", "seeds")))
     )
@@ -123,7 +123,7 @@ def test_ten_thousand_runs_are_expanded_and_planned_in_two_seconds() -> None:
 def test_settings_that_a_model_ignores_are_skipped_with_the_reason() -> None:
     axes = {"kernel_sizes": (5, 7), "interpolations": ("bicubic", "area"), "seeds": (1,)}
     grid = stir(("emoji",), (2,), ("standard", "pixel_pool", "hermite"), **axes)
-    found = {(spec.model, spec.kernel_size, spec.interpolation) for spec in expand(grid)}
+    found = {(spec.model, spec.settings.kernel_size, spec.settings.interpolation) for spec in expand(grid)}
     assert {kind for model, _, kind in found if model == "standard"} == {"bicubic"}
     assert len([1 for model, *_ in found if model == "pixel_pool"]) == 4
     reasons = {(skip.values[0][1], skip.values[2][1]): skip.reason for skip in skips([grid])}
@@ -161,14 +161,17 @@ def test_rates_are_tried_over_few_seeds_before_the_rest_runs() -> None:
     assert first.total == SELECTING.size == cells * (4 + 2)
     # All but one cell have their runs; 1e-2 is better in the first, and equal in the others.
     specs = expand(SELECTING)
-    scores = [90.0 if (s.model, s.dataset, s.evaluation, s.lr) == ("standard", "emoji", 1, 1e-2) else 50 for s in specs]
+    scores = [
+        90.0 if (s.model, s.dataset, s.settings.evaluation, s.lr) == ("standard", "emoji", 1, 1e-2) else 50
+        for s in specs
+    ]
     runs = [finished(s, score) for s, score in zip(specs, scores, strict=True)][:-1]
     second = plan([SELECTING], runs)
     assert second.total == first.total
     ((first_of_cell, seeds),) = second.waiting.items()
-    assert (first_of_cell.dataset, first_of_cell.evaluation, first_of_cell.model) == ("mnist", 2, "xu")
+    assert (first_of_cell.dataset, first_of_cell.settings.evaluation, first_of_cell.model) == ("mnist", 2, "xu")
     assert seeds == {3, 4}
-    new = {(s.model, s.dataset, s.evaluation, s.lr, s.seed) for s in second.of(MISSING)}
+    new = {(s.model, s.dataset, s.settings.evaluation, s.lr, s.seed) for s in second.of(MISSING)}
     assert ("standard", "emoji", 1, 1e-2, 3) in new
     assert ("standard", "emoji", 2, 1e-3, 4) in new  # a tie goes to the smaller rate
     assert {seed for *_, seed in new} == {2, 3, 4}

@@ -103,7 +103,7 @@ def _is_below(pid: int, ancestor: int) -> bool:
 
 
 def test_node_without_the_folder_sends_its_record(bench: Bench, tmp_path: Path) -> None:
-    spec = RunSpec("standard", str(bench.icons), 2, kernel_size=3, lr=1e-3, max_epochs=1, patience=1)
+    spec = RunSpec("standard", str(bench.icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=1, patience=1)
     bench.place.prepare()
     home = Home.here(bench.place.root)
     assert Home.here(bench.place.root) == home
@@ -165,7 +165,7 @@ def test_node_whose_disk_takes_nothing_is_named(bench: Bench) -> None:
     (bench.folder / "home").write_text("")
     bench.place.prepare()
     home = Home("another", str(bench.folder), None)
-    outcome, parcel = _apart(RunSpec("standard", "emoji", 2, lr=1e-3), bench.place.root, home)
+    outcome, parcel = _apart(RunSpec("standard", "emoji", evaluation=2, lr=1e-3), bench.place.root, home)
     assert (outcome.kind, outcome.host, parcel) == (UNFIT, socket.gethostname(), None)
     assert outcome.reason.startswith("cannot write records into")
 

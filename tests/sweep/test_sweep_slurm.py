@@ -163,7 +163,7 @@ def test_runs_beyond_the_largest_array_are_several_arrays(
         made._executor, "_internal_process_submissions", lambda specs: sizes.append(len(specs)) or process(specs)
     )
     for seed in range(10):
-        made.submit(RunSpec("standard", "emoji", 2, lr=1e-3, seed=seed))
+        made.submit(RunSpec("standard", "emoji", evaluation=2, lr=1e-3, seed=seed))
     made._flush()
     assert sizes == [4, 4, 2]
     assert len({one.handle.job_id for one in made._jobs.values()}) == 10

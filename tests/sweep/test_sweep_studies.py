@@ -13,7 +13,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.spec import RunSpec
 from benchmark.store.run_states import RunState
-from benchmark.studies import STUDIES, published, ranges
+from benchmark.studies import all_studies, find_study, published, ranges
 from benchmark.sweeps.grid import FINISHED, Grid, data_of, expand, plan
 from benchmark.sweeps.suites import choose_grids, load_suite, make_grid, parse_suite
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
@@ -33,13 +33,13 @@ def test_runs_of_stir_are_pinned() -> None:
     assert digest(grid) == (936, "85548eb9e981c9f5")
 
 
-@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+@pytest.mark.parametrize("study", all_studies(), ids=lambda study: study.name)
 def test_axes_are_fields_of_the_study_and_end_in_rate_and_seed(study) -> None:
     assert [axis.field for axis in study.axes][-2:] == ["lr", "seed"]
     assert {axis.field for axis in study.axes} <= set(study.fields)
     # A field that runs are told apart by and grids cannot vary could never be swept.
     assert set(study.identity) <= {axis.field for axis in study.axes}
-    assert {*study.judged, *study.data_fields} <= set(study.fields)
+    assert {*study.judged, *study.data_settings} <= set(study.fields)
     for axis in study.axes:
         assert axis.default is None or axis.read(axis.default)
 
@@ -47,12 +47,14 @@ def test_axes_are_fields_of_the_study_and_end_in_rate_and_seed(study) -> None:
 def test_each_realization_brings_its_seed() -> None:
     _, (grid,) = choose_grids(DIGITS)
     specs = expand(grid)
-    assert [(s.realization, s.seed, s.augment, s.lr) for s in specs] == [(r, r, False, 0.01) for r in range(6)]
+    assert [(s.settings.realization, s.seed, s.settings.augment, s.lr) for s in specs] == [
+        (r, r, False, 0.01) for r in range(6)
+    ]
     assert specs[3] == RunSpec("ses_scalar_28", "mnist-scale", realization=3)
     _, (grid,) = choose_grids({**DIGITS, "realizations": "1,4", "augment": "both", "seeds": "7-8"})
-    found = [(s.realization, s.augment, s.seed) for s in expand(grid)]
+    found = [(s.settings.realization, s.settings.augment, s.seed) for s in expand(grid)]
     assert found == [(r, a, s) for r in (1, 4) for a in (False, True) for s in (7, 8)]
-    assert [s.realization for s in data_of([grid])] == [1, 4]
+    assert [s.settings.realization for s in data_of([grid])] == [1, 4]
     assert Grid.from_dict(json.loads(json.dumps(dataclasses.asdict(grid)))) == grid
 
 
@@ -71,15 +73,15 @@ def test_rates_are_selected_in_any_study() -> None:
 def test_suite_is_what_was_published() -> None:
     specs = [spec for grid in load_suite("mnist-scale").grids for spec in expand(grid)]
     assert len({spec.hash for spec in specs}) == len(specs) == 300
-    found = {(spec.model, spec.augment) for spec in specs}
+    found = {(spec.model, spec.settings.settings.augment) for spec in specs}
     learned = {spec.model for grid in load_suite("scale-learning").grids for spec in expand(grid)}
     assert {(e.model, e.augment) for e in published.all_errors("mnist-scale") if e.model not in learned} <= found
     # Two choices of scales: each with its training. One: both.
-    others = set(STUDIES["mnist-scale"].list_models()) - {model for model, _ in found}
+    others = set(find_study("mnist-scale").list_models()) - {model for model, _ in found}
     assert all(model.startswith("ses_learned") for model in others)
     assert ("ses_scalar_28p", False) not in found and ("ses_scalar_28", True) not in found
     assert {("cnn_28", False), ("cnn_28", True)} <= found
-    assert {spec.realization for spec in specs} == set(range(6))
+    assert {spec.settings.settings.realization for spec in specs} == set(range(6))
     _, grids = choose_grids({"suite": "mnist-scale", "models": "ses_*", "realizations": "0", "augment": "yes"})
     assert [spec.model for grid in grids for spec in expand(grid)] == [
         f"ses_{kind}_{side}p" for kind in ("scalar", "vector") for side in (28, 56)
@@ -103,7 +105,7 @@ def test_the_own_value_of_a_model_stands_beside_others(isrs: object) -> None:
         {"datasets": "mnist-range", "models": "scale_probe", "isrs": isrs, "learn_sigma": [True, "own"]}
     )
     specs = [spec for grid in grids for spec in expand(grid)]
-    assert {spec.isr for spec in specs} == {None, 2.0, 3.5}
+    assert {spec.settings.isr for spec in specs} == {None, 2.0, 3.5}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_the_command_line_has_every_axis(tmp_path: Path, capsys: pytest.CaptureF
     assert "2 runs: 0 done, 0 failed, 2 to do; 0 running now" in capsys.readouterr().out
     assert main(["sweep", "--help"]) == 0
     text = capsys.readouterr().out
-    for study in STUDIES.values():
+    for study in all_studies():
         assert all(f"--{axis.name.replace('_', '-')} " in text for axis in study.axes)
     assert not (tmp_path / "none.db").exists()
 

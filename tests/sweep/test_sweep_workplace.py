@@ -109,7 +109,7 @@ def test_machine_that_cannot_load_pytorch_does_not_stop_the_sweep(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    outcome = worker.work(RunSpec("standard", "emoji", 2, lr=1e-3), Settings(place.root))
+    outcome = worker.work(RunSpec("standard", "emoji", evaluation=2, lr=1e-3), Settings(place.root))
     assert (outcome.kind, outcome.host) == (UNFIT, socket.gethostname())
     assert outcome.reason.startswith("PyTorch cannot be loaded: import of torch halted")
 
@@ -119,7 +119,7 @@ def test_place_that_takes_no_claim_stops_it(place: Workplace, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(FileLock, "acquire", fail)
-    outcome = worker.work(RunSpec("standard", "emoji", 2, lr=1e-3), Settings(place.root))
+    outcome = worker.work(RunSpec("standard", "emoji", evaluation=2, lr=1e-3), Settings(place.root))
     assert (outcome.kind, outcome.reason) == (
         NO_ROOM,
         f"cannot write into {str(place.root)!r}: No space left on device",
@@ -152,7 +152,7 @@ def test_death_is_noticed_though_nothing_tells_of_it(place: Workplace) -> None:
     os.waitpid(pid, 0)
     worker.connection.close()
     worker.connection, held = multiprocessing.Pipe()
-    worker.spec = RunSpec("standard", "emoji", 2, lr=1e-3)
+    worker.spec = RunSpec("standard", "emoji", evaluation=2, lr=1e-3)
     assert worker.process.is_alive()
     (outcome,) = worker.messages()
     assert outcome.kind == DIED  # type: ignore[union-attr]

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from benchmark.studies import STUDIES, Study, find_study, ranges, study_of
+from benchmark.studies import Study, all_studies, find_study, ranges, study_of
 from benchmark.sweeps.grid import Grid, narrow, validate
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
@@ -116,7 +116,7 @@ def read_axes(study: Study, values: Mapping[str, Any]) -> dict[str, tuple[Any, .
 
 def axis_names() -> tuple[str, ...]:
     """The axes of all studies, each once."""
-    return tuple(dict.fromkeys(axis.name for study in STUDIES.values() for axis in study.axes))
+    return tuple(dict.fromkeys(axis.name for study in all_studies() for axis in study.axes))
 
 
 def _study_of(datasets: object) -> Study:
@@ -125,9 +125,9 @@ def _study_of(datasets: object) -> Study:
     for name in ranges.parts(datasets, "datasets"):
         firsts.setdefault(study_of(name).name, name)
     if len(firsts) > 1:
-        told = " and ".join(f"{name} is of {STUDIES[study].title}" for study, name in firsts.items())
+        told = " and ".join(f"{name} is of {find_study(study).title}" for study, name in firsts.items())
         raise InvalidArgument(f"datasets: {told}; a grid is of one study, so make two.")
-    return STUDIES[next(iter(firsts))]
+    return find_study(next(iter(firsts)))
 
 
 def _check_keys(values: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
