@@ -141,7 +141,7 @@ class Setting:
         try:
             return self.kind(text)
         except ValueError:
-            raise InvalidArgument(f"{self.words} must be {_KINDS[self.kind][1]}, not {reprlib.repr(text)}.") from None
+            raise InvalidArgument(f"{self.option} must be {_KINDS[self.kind][1]}, not {reprlib.repr(text)}.") from None
 
     def read(self, value: Any) -> Any:
         """The value that a store, a CSV file or the command line holds as text; other values are kept."""
