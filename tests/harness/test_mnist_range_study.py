@@ -147,7 +147,7 @@ def test_a_single_size_may_be_a_number() -> None:
         ({"scale_range": True}, "must be text"),
         ({"scale_range": "1,9"}, "leaves the canvas"),
         ({"scale_range": "0.01,1"}, "too small"),
-        ({"scale_range": "8,1"}, "must be text"),
+        ({"scale_range": "8,1"}, "smallest and the largest"),
         ({"scale_range": "2"}, "two different scales"),
         ({"distribution": "fixed", "scale_range": "1,8"}, "takes one scale"),
         ({"distribution": "lognormal"}, "unknown distribution"),
