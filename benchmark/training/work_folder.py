@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,11 +53,14 @@ class Workplace:
                 time is kept to.
 
         Raises:
-            RecordError: they cannot be made or written, a claim on a run would not end with its holder, or the folder
-                is another store's.
+            RecordError: they cannot be made or written, other users can write into them, a claim on a run would not
+                end with its holder, or the folder is another store's.
         """
         for folder in (self.root, self.records, self.claims, self.logs):
+            with contextlib.suppress(OSError):  # the next line says what is wrong
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_writable(folder)
+        self._refuse_shared()
         if not _knows_locks(self.root):
             raise RecordError(
                 f"the file system of {str(self.root)!r} knows no locks; choose another one with --work-dir."
@@ -64,6 +68,15 @@ class Workplace:
         if store:
             self._keep_to(store)
         self.tidy()
+
+    def _refuse_shared(self) -> None:
+        """Refuse folders into which other users can write: what is read from them is taken for our own."""
+        for folder in (self.root, *self.root.iterdir()):
+            if os.name == "posix" and folder.is_dir() and folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise RecordError(
+                    f"other users can write into {str(folder)!r}, so what is in it cannot be trusted; "
+                    f"chmod go-w it, or choose another --work-dir."
+                )
 
     def _keep_to(self, store: str) -> None:
         """Refuse another store than before: a finished run would be handed to the wrong one."""

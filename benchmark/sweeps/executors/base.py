@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What became of a run. BUSY: another process has it in hand. HALTED: stopped on the way, to be continued.
 #: NO_ROOM: the folder of the sweep takes no more. DIED: the process that had it is gone. UNFIT: the machine can do no
 #: runs.
-FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED, UNFIT = (
+KINDS = FINISHED, FAILED, BUSY, HALTED, NO_ROOM, DIED, UNFIT = (
     "finished", "failed", "busy", "halted", "no room", "died", "unfit",
 )  # fmt: skip
 

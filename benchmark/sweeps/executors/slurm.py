@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmark.spec import RunSpec
 from benchmark.sweeps.executors.base import DIED, Executor, Outcome, Progress, Settings
+from benchmark.sweeps.executors.outcome_file import read_outcome, write_outcome
 from benchmark.sweeps.executors.worker import last_lines, work
 from benchmark.training.work_folder import Workplace
 from siconvnet.errors import InvalidArgument, SiconvnetError
@@ -40,11 +41,15 @@ POLL, GRACE, PAUSE = 5.0, 30.0, 60.0
 ARRAY = 1000
 
 
-def job(spec: RunSpec, settings: Settings) -> Outcome:
-    """What a job does. Its time limit, preemption and scancel stop it at a checkpoint."""
+def job(spec: RunSpec, settings: Settings, result: Path) -> None:
+    """Do a run, and leave what became of it in `result`: submitit's own results are pickles, which nobody reads.
+
+    Its time limit, preemption and scancel stop it at a checkpoint.
+    """
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.default_int_handler)
-    return work(spec, settings)
+    result.unlink(missing_ok=True)
+    write_outcome(work(spec, settings), result)
 
 
 @dataclasses.dataclass
@@ -155,7 +160,9 @@ class SlurmExecutor(Executor):
             try:
                 # What sbatch says is in the error; submitit says it once more to the terminal.
                 with contextlib.redirect_stderr(io.StringIO()), self._executor.batch():
-                    handles = [self._executor.submit(job, spec, self.settings) for spec in specs]
+                    handles = [
+                        self._executor.submit(job, spec, self.settings, self._result(spec.hash)) for spec in specs
+                    ]
             except Exception as error:  # submitit has its own for sbatch
                 self._refused = time.monotonic()
                 if not self._jobs:
@@ -198,20 +205,18 @@ class SlurmExecutor(Executor):
         spec, handle, paths = one.spec, one.handle, one.handle.paths
         lines = last_lines(Path(paths.stderr))
         host = Workplace(self.settings.root).told(spec.hash).get("host", "")
-        outcome = Outcome(spec, DIED, f"job {handle.job_id} is gone without a result", lines, host=host)
-        if paths.result_pickle.exists():
-            try:
-                outcome = handle.result()
-            except Exception as error:
-                reason = f"job {handle.job_id} failed: {type(error).__name__}"
-                outcome = Outcome(spec, DIED, reason, lines or str(error)[-2000:], host=host)
+        try:
+            outcome = read_outcome(self._result(key), spec)
+        except (OSError, ValueError):
+            outcome = Outcome(spec, DIED, f"job {handle.job_id} is gone without a result", lines, host=host)
         self._forget(key, handle)
         return outcome
 
     def _forget(self, key: str, handle: Any) -> None:
         """Remove what a job and the note of it have left."""
         paths = handle.paths
-        for path in (paths.result_pickle, paths.submitted_pickle, paths.stdout, paths.stderr, self._note(key)):
+        ours = (self._result(key), self._note(key))
+        for path in (paths.result_pickle, paths.submitted_pickle, paths.stdout, paths.stderr, *ours):
             with contextlib.suppress(OSError):
                 Path(path).unlink(missing_ok=True)
 
@@ -224,7 +229,12 @@ class SlurmExecutor(Executor):
                 self.notify(Progress(one.spec, epoch, best, left, f"job {one.handle.job_id}"))
 
     def _note(self, key: str) -> Path:
+        """Which job has a run."""
         return self.folder / f"{key[:16]}.json"
+
+    def _result(self, key: str) -> Path:
+        """What became of a run."""
+        return self.folder / f"{key[:16]}.result"
 
 
 def _jobs_in_queue() -> set[str] | None:
