@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.spec import RunSpec
 from benchmark.store.run_states import RunState
@@ -116,6 +116,7 @@ class Board:
         self.slots = 1
         self._wanted: set[str] = set()
         self._left: Counter[Kind] = Counter()
+        self._told_of_others = False
 
     def start(self, plan: Plan, wanted: Sequence[RunSpec], states: Sequence[RunState], slots: int) -> None:
         self.slots, self.estimate = slots, estimate(states)
@@ -141,6 +142,21 @@ class Board:
 
     def put_back(self, spec: RunSpec) -> None:
         """It is somebody else's, or stopped on the way."""
+
+    def waits(self, count: int, holders: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing is left to do but runs that other processes have in hand. Said once.
+
+        Args:
+            holders: what these processes say of themselves (`Workplace.told`), as far as they do.
+        """
+        if self._told_of_others:
+            return
+        self._told_of_others = True
+        whose = ", ".join(sorted({f"process {holder['pid']} on {holder['host']}" for holder in holders}))
+        self.say(
+            f"waiting for {count} runs that others have in hand{f' ({whose})' if whose else ''}; "
+            "what they finish, or leave, is taken up here"
+        )
 
     def again(self, outcome: Outcome, how: str) -> None:
         self.put_back(outcome.spec)
