@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import spectral_conv
+from siconvnet.functional import costs, spectral_conv
 from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
@@ -42,9 +42,9 @@ class _Conv2d(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.groups, ctx.has_bias = padding, groups, bias is not None
-        if not _prefers_spectral(x, weight, padding, groups, spectral_conv.FORWARD_COST):
+        if not _prefers_spectral(x, weight, padding, groups):
             return F.conv2d(x, weight, bias, padding=padding, groups=groups)
-        out = spectral_conv.convolve(F.pad(x, 4 * (padding,)), weight, groups)
+        out = spectral_conv.convolve(x, weight, padding, groups)
         return out if bias is None else out.add_(bias[:, None, None])
 
     @staticmethod
@@ -63,14 +63,21 @@ def gradients(
     """Gradients of `conv2d` with respect to input, weight and bias, those of them that are wanted."""
     if is_sparse(gradient, weight):
         return sparse_gradients(find_places(gradient), x, weight, padding, groups, wanted)
-    if _prefers_spectral(x, weight, padding, groups, spectral_conv.backward_cost(weight.shape[-1])):
+    if _prefers_spectral(x, weight, padding, groups, backward=True):
         return _spectral_backward(gradient, x, weight, padding, groups, wanted)
     return _torch_backward(gradient, x, weight, padding, groups, wanted)
 
 
-def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, relative_cost: float) -> bool:
-    transformable = x.dtype in (torch.float32, torch.float64)
-    return transformable and spectral_conv.prefers_spectral(x.shape, weight.shape, padding, groups, relative_cost)
+def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, *, backward: bool = False) -> bool:
+    if x.dtype not in (torch.float32, torch.float64):
+        return False
+    batch, channels, height, width = x.shape
+    out_channels, _, _, side = weight.shape
+    convolution = costs.Convolution(
+        batch, channels, out_channels, groups, height, width, side, padding,
+        stride=1, taps=side, reach=padding, sharing=1,
+    )  # fmt: skip
+    return costs.prefers_spectral(convolution, backward=backward)
 
 
 # Patches may hold so many numbers for each one of the gradient: they cost memory, and gathering has poor locality.
@@ -103,10 +110,8 @@ def _torch_backward(
 def _spectral_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, padding: int, groups: int, wanted: tuple[bool, ...]
 ) -> Gradients:
-    grad_x, grad_weight = spectral_conv.gradients(gradient, F.pad(x, 4 * (padding,)), weight, groups, wanted[:2])
-    if grad_x is not None and padding:
-        grad_x = F.pad(grad_x, 4 * (-padding,))
-    return grad_x, grad_weight, gradient.sum((0, 2, 3)) if wanted[2] else None
+    grads = spectral_conv.gradients(gradient, x, weight, padding, groups, wanted[:2])
+    return *grads, gradient.sum((0, 2, 3)) if wanted[2] else None
 
 
 class Places(NamedTuple):

@@ -1,47 +1,53 @@
 """3-D convolution over scale and space, straight to its maximum.
 
-Only the largest response of each channel is wanted, so the responses are made one scale at a time and never kept. Over
-space they are computed in the frequency domain: each scale of the input is transformed once and serves every response
-that sees it. The gradient goes back to one patch for each image and channel.
+Only the largest response of each channel is wanted. With large kernels the responses are made one scale at a time and
+never kept; over space they are computed in the frequency domain, where each scale of the input is transformed once and
+serves every response that sees it. The gradient goes back to one patch for each image and channel.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import spectral
+from siconvnet.functional import costs, spectral
 from siconvnet.functional.conv import tap_offsets
 from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
 
 
-def conv3d_max(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv3d_max(x: Tensor, weight: Tensor, bias: Tensor, *, rectify: bool = False) -> Tensor:
     """The maximum of `torch.nn.functional.conv3d` over all positions: ``[B, C, S, H, W] -> [B, C']``.
 
     Args:
         x: responses by scale; what is zero around them, as after a `SiConv2d`, costs nothing.
         weight: ``[C', C, k, k, k]``.
         bias: ``[C']``.
+        rectify: whether a ReLU is applied to `x` first.
     """
     if plain_requested() or x.numel() == 0:
-        return _plain(x, weight, bias)
-    return _Conv3dMax.apply(*single_precision(x, weight, bias)).to(x.dtype)
+        return _plain(x, weight, bias, rectify)
+    return _Conv3dMax.apply(*single_precision(x, weight, bias), rectify).to(x.dtype)
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv3d(x, weight, bias).flatten(2).max(2).values
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, rectify: bool) -> Tensor:
+    return F.conv3d(x.relu() if rectify else x, weight, bias).flatten(2).max(2).values
 
 
 class _Conv3dMax(torch.autograd.Function):
     @staticmethod
     @without_autocast
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        best, position = _largest_response(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rectify: bool) -> Tensor:
+        if _prefers_spectral(x, weight):
+            best, position = _largest_response(x, weight, rectify)
+        else:
+            best, position = F.conv3d(x.relu() if rectify else x, weight).flatten(2).max(2)
         ctx.save_for_backward(x, weight, bias, position)
+        ctx.rectify = rectify
         return best + bias
 
     @staticmethod
@@ -49,18 +55,31 @@ class _Conv3dMax(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, position = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return plain_gradients(_plain, gradient, (x, weight, bias))
-        grads = _gradients(gradient, position, x, weight, ctx.needs_input_grad[:2])
-        return *grads, gradient.sum(0) if ctx.needs_input_grad[2] else None
+            return *plain_gradients(partial(_plain, rectify=ctx.rectify), gradient, (x, weight, bias)), None
+        grads = _gradients(gradient, position, x, weight, ctx.rectify, ctx.needs_input_grad[:2])
+        return *grads, gradient.sum(0) if ctx.needs_input_grad[2] else None, None
 
 
-def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _prefers_spectral(x: Tensor, weight: Tensor) -> bool:
+    """Whether the frequency domain is clearly faster. A 3-D convolution costs as much as a plane one of a set of images
+    for each output scale, whose channels are the k scales that it sees; these share their transforms."""
+    batch, channels, scales, height, width = x.shape
+    out_channels, _, k = weight.shape[:3]
+    depth = scales - k + 1
+    convolution = costs.Convolution(
+        batch * depth, channels * k, out_channels, 1, height, width, k, 0,
+        stride=1, taps=k, reach=0, sharing=max(1, depth * k // scales),
+    )  # fmt: skip
+    return costs.prefers_spectral(convolution)
+
+
+def _largest_response(x: Tensor, weight: Tensor, rectify: bool) -> tuple[Tensor, Tensor]:
     """The largest response without bias, and its place in the flattened output: both ``[B, C']``."""
     batch, channels, scales, height, width = x.shape
     out_channels, _, k = weight.shape[:3]
-    outputs = spectral.unscaled_axes(height, width, k, x)
+    outputs = spectral.unscaled_axes(height, width, k, 0, x)
     kernels = spectral.kernel_spectrum(weight.transpose(1, 2).flatten(1, 2), *outputs)
-    nonzero = (x != 0).any(1)
+    nonzero = (~(x <= 0) if rectify else x != 0).any(1)
     covered, rectangles = _covers_something(nonzero, k), _rectangles(nonzero)
     # The spectra of the k scales that one response sees. Every scale is written twice, k slots apart, over the one
     # that nothing sees any more; so the k slots from depth % k on always hold a window in order.
@@ -68,7 +87,7 @@ def _largest_response(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     best = x.new_full((batch * out_channels,), -torch.inf)
     position = torch.zeros_like(best, dtype=torch.long)
     for scale in range(scales):
-        spectra[:, :, :, scale % k :: k] = _spectrum(x[:, :, scale], rectangles[scale], k).unsqueeze(-2)
+        spectra[:, :, :, scale % k :: k] = _spectrum(x[:, :, scale], rectangles[scale], k, rectify).unsqueeze(-2)
         depth = scale - k + 1
         if depth < 0:
             continue
@@ -92,7 +111,7 @@ def _rectangles(nonzero: Tensor) -> list[tuple[int, int, int, int]]:
     return [(top, bottom, left, right) for top, bottom, left, right in torch.stack(edges, 1).tolist()]
 
 
-def _spectrum(image: Tensor, rectangle: tuple[int, int, int, int], kernel_size: int) -> Tensor:
+def _spectrum(image: Tensor, rectangle: tuple[int, int, int, int], kernel_size: int, rectify: bool) -> Tensor:
     """``[B, C, H, W] -> [Fy, Fx, B, C]``, transforming the rectangle that is not empty in all images."""
     batch, channels, height, width = image.shape
     top, bottom, left, right = rectangle
@@ -103,7 +122,8 @@ def _spectrum(image: Tensor, rectangle: tuple[int, int, int, int], kernel_size: 
         spectral.axis(spectral.transform_length(height), False, range(top, bottom), *shared),
         spectral.axis(spectral.transform_length(width), True, range(left, right), *shared),
     )
-    maps = image[:, :, top:bottom, left:right].flatten(0, 1)
+    image = image[:, :, top:bottom, left:right]
+    maps = (image.relu() if rectify else image).flatten(0, 1)
     return spectral.maps_to_spectrum(maps, *axes).unflatten(2, (batch, channels))
 
 
@@ -116,7 +136,7 @@ def _covers_something(nonzero: Tensor, kernel_size: int) -> Tensor:
 
 
 def _gradients(
-    gradient: Tensor, position: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
+    gradient: Tensor, position: Tensor, x: Tensor, weight: Tensor, rectify: bool, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     batch, channels, scales, height, width = x.shape
     out_channels, _, k = weight.shape[:3]
@@ -126,15 +146,17 @@ def _gradients(
     row = position.flatten() // (width - k + 1) % (height - k + 1)
     depth = position.flatten() // ((width - k + 1) * (height - k + 1))
     value = gradient.flatten()[:, None]
+    offsets = tap_offsets((channels, scales, height, width), (channels, k, k, k), x.device)
+    corner = ((image * channels * scales + depth) * height + row) * width + column
+    taps = corner[:, None] + offsets
+    patches = x.flatten()[taps]
     grad_x = grad_weight = None
     if wanted[0]:
-        offsets = tap_offsets((channels, scales, height, width), (channels, k, k, k), x.device)
-        corner = ((image * channels * scales + depth) * height + row) * width + column
-        grad_x = x.new_zeros(x.numel())
-        grad_x.index_add_(0, (corner[:, None] + offsets).flatten(), (weight.flatten(1)[channel] * value).flatten())
-        grad_x = grad_x.view_as(x)
+        shares = weight.flatten(1)[channel] * value
+        if rectify:
+            shares *= patches > 0
+        grad_x = x.new_zeros(x.numel()).index_add_(0, taps.flatten(), shares.flatten()).view_as(x)
     if wanted[1]:
-        windows = x.unfold(2, k, 1).unfold(3, k, 1).unfold(4, k, 1)
-        patches = windows[image, :, depth, row, column].flatten(1)
-        grad_weight = torch.zeros_like(weight).flatten(1).index_add_(0, channel, patches * value).view_as(weight)
+        patches = patches.relu_() if rectify else patches
+        grad_weight = torch.zeros_like(weight).flatten(1).index_add_(0, channel, patches.mul_(value)).view_as(weight)
     return grad_x, grad_weight

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import spectral, spectral_conv
+from siconvnet.functional import costs, spectral
 from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
@@ -19,7 +19,7 @@ class Correlation:
     """An input and rescalable kernels, ready to give the responses of any scale.
 
     Args:
-        x: ``[B, C, H, W]``, already padded as `geometry` says.
+        x: ``[B, C, H, W]``, without the padding that `geometry` tells of.
         weight: ``[C', C, k, k]``.
     """
 
@@ -36,10 +36,10 @@ class Correlation:
             ``[B * C', P, Q]``, or as many maps as were asked for. Where a kernel covers nothing but zeros the response
             is exactly zero, as it is when the products are summed one by one: ties between scales depend on it.
         """
-        if not _prefers_spectral(self.x, self.weight, self.geometry, scale, spectral_conv.FORWARD_COST):
-            kernel = rescaled(self.weight, self.geometry, scale)
-            responses = F.conv2d(_seen(self.x, self.geometry, scale), kernel, stride=self.geometry.stride)
-            responses = responses.flatten(0, 1)
+        if not _prefers_spectral(self.x, self.weight, self.geometry, scale):
+            seen, kernel = _seen(self.x, self.geometry, scale), rescaled(self.weight, self.geometry, scale)
+            stride, padding = self.geometry.stride, self.geometry.margin(scale)
+            responses = F.conv2d(seen, kernel, stride=stride, padding=padding).flatten(0, 1)
             return responses if maps is None else responses[maps]
         rows, columns = spectral.axes(self.geometry, scale, self.x)
         product = (self._spectrum @ spectral.kernel_spectrum(self.weight, rows, columns)).flatten(2)
@@ -52,19 +52,19 @@ class Correlation:
 
     @cached_property
     def _spectrum(self) -> Tensor:
-        return spectral.input_spectrum(spectral.without_lead(self.x, self.geometry))
+        return spectral.input_spectrum(self.x, self.geometry.padding)
 
     @cached_property
     def _counts(self) -> Tensor:
-        """Summed-area table of the pixels that are not zero in every channel: ``[B, H + 1, W + 1]``."""
-        nonzero = (self.x != 0).any(1).to(torch.int32)
+        """Summed-area table of the padded pixels that are not zero in every channel: ``[B, H + 1, W + 1]``."""
+        nonzero = F.pad((self.x != 0).any(1).to(torch.int32), 4 * (self.geometry.padding,))
         return F.pad(nonzero.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
 
     def _covers_something(self, scale: int) -> Tensor:
         """Whether the kernel covers a pixel that is not zero: ``[B, P, Q]``."""
         size = self.geometry.size(scale)
         rows, columns = (
-            span.first + self.geometry.stride * torch.arange(span.count, device=self.x.device)
+            self.geometry.padding + span.first + self.geometry.stride * torch.arange(span.count, device=self.x.device)
             for span in self.geometry.spans(scale)
         )
         upper, lower = self._counts[:, rows], self._counts[:, rows + size]
@@ -72,16 +72,21 @@ class Correlation:
         return covered > 0
 
 
-def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, relative_cost: float) -> bool:
-    size = geometry.size(scale)
+def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, *, backward: bool = False) -> bool:
     if min(span.count for span in geometry.spans(scale)) == 0:
         return True  # nothing to compute, which matrices without rows do and a convolution refuses
-    kernels = torch.Size([*weight.shape[:2], size, size])
-    return spectral_conv.prefers_spectral(x.shape, kernels, 0, 1, relative_cost * geometry.stride**2)
+    batch, channels, height, width = x.shape
+    convolution = costs.Convolution(
+        batch, channels, len(weight), 1, height, width, geometry.size(scale), geometry.margin(scale), geometry.stride,
+        taps=geometry.kernel_size, reach=geometry.padding, sharing=geometry.num_scales,
+    )  # fmt: skip
+    return costs.prefers_spectral(convolution, backward=backward)
 
 
 def _seen(x: Tensor, geometry: Geometry, scale: int) -> Tensor:
     """The part of the input that the kernels of one scale meet."""
+    if geometry.padding:
+        return x
     rows, columns = (
         slice(span.first, span.first + (span.count - 1) * geometry.stride + geometry.size(scale))
         for span in geometry.spans(scale)
@@ -113,8 +118,6 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of input and weight from those of the responses.
 
-    Where `geometry` tells of padding, what stands there in the gradient of the input means nothing.
-
     Args:
         of_scales: for each scale that has any, the scale, the gradient of its responses ``[N, P, Q]`` inside the
             frame, and which of the B * C' maps those N are (none: all).
@@ -124,8 +127,7 @@ def gradients(
     grad_weight = torch.zeros_like(weight) if wanted[1] else None
     spectrum = total = None
     for scale, maps, which in of_scales:
-        cost = spectral_conv.backward_cost(geometry.size(scale))
-        if not _prefers_spectral(x, weight, geometry, scale, cost):
+        if not _prefers_spectral(x, weight, geometry, scale, backward=True):
             every = maps if which is None else _among(len(x) * len(weight), maps, which, 0)
             every = every.unflatten(0, (len(x), len(weight)))
             _add_direct_gradients(scale, every, x, weight, geometry, grad_x, grad_weight)
@@ -138,11 +140,10 @@ def gradients(
             part = gradient @ spectral.kernel_spectrum(weight, rows, columns).mH
             total = part if total is None else total.add_(part)
         if grad_weight is not None:
-            spectrum = spectral.input_spectrum(spectral.without_lead(x, geometry)) if spectrum is None else spectrum
+            spectrum = spectral.input_spectrum(x, geometry.padding) if spectrum is None else spectrum
             grad_weight += spectral.kernel_gradient(spectrum.mT @ gradient.conj(), rows, columns)
     if grad_x is not None and total is not None:
-        inner = spectral.without_lead(grad_x, geometry)
-        inner += spectral.input_from_spectrum(total, *inner.shape[2:])
+        grad_x += spectral.input_from_spectrum(total, x, geometry.padding)
     return grad_x, grad_weight
 
 
@@ -164,10 +165,10 @@ def _add_direct_gradients(
 ) -> None:
     """Add one scale's share to the gradients, by convolutions with the rescaled kernels."""
     wanted = [grad_x is not None, grad_weight is not None, False]
-    stride = [geometry.stride] * 2
+    stride, padding = ([number] * 2 for number in (geometry.stride, geometry.margin(scale)))
     part_x, part_kernel, _ = torch.ops.aten.convolution_backward(
         gradient.contiguous(), _seen(x, geometry, scale), rescaled(weight, geometry, scale),
-        None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted,
+        None, stride, padding, [1, 1], False, [0, 0], 1, wanted,
     )  # fmt: skip
     if grad_x is not None:
         _seen(grad_x, geometry, scale).add_(part_x)

@@ -35,11 +35,12 @@ def _counts(geometry: Geometry, dtype: torch.dtype, device: torch.device) -> Ten
 def _sums(geometry: Geometry, dim: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrices Q of all scales along one axis: ``[S, k, length]``."""
     k, length = geometry.kernel_size, (geometry.height, geometry.width)[dim]
-    sums = torch.zeros(geometry.num_scales, k, length, dtype=torch.float64)
+    zeros = geometry.padding
+    sums = torch.zeros(geometry.num_scales, k, length + 2 * zeros, dtype=torch.float64)
     for scale in range(geometry.num_scales):
         size, span = geometry.size(scale), geometry.spans(scale)[dim]
         resize = interpolation_matrix(k, size, geometry.mode).T * (k / size)
         for output in range(span.count):
-            start = span.first + geometry.stride * output
+            start = zeros + span.first + geometry.stride * output
             sums[scale, :, start : start + size] += resize
-    return sums.to(device, dtype)
+    return sums[..., zeros : zeros + length].to(device, dtype)

@@ -16,7 +16,7 @@ class Span:
 
     Attributes:
         start, stop: where they lie in the frame of aligned outputs; outside is zero padding.
-        first: the input pixel that the kernel starts at for output `start`.
+        first: the input pixel that the kernel starts at for output `start`; negative in the zeros before the input.
     """
 
     start: int
@@ -37,7 +37,7 @@ class Geometry:
     """The sizes of a scale convolution.
 
     Attributes:
-        height, width: of the input in pixels, with the zeros that `padding` adds.
+        height, width: of the input in pixels, without the zeros that `padding` adds.
         kernel_size: k; scale s has a kernel of side k + 2 s.
         num_scales: S.
         mode: interpolation.
@@ -63,14 +63,17 @@ class Geometry:
     def size(self, scale: int) -> int:
         return self.kernel_size + 2 * scale
 
+    def margin(self, scale: int) -> int:
+        """How many zeros on each side of the input the kernels of `scale` reach into."""
+        return self.size(scale) // 2 if self.padding else 0
+
     def spans(self, scale: int) -> tuple[Span, Span]:
         """The outputs of `scale` along rows and columns."""
         return self._span(self.height, scale), self._span(self.width, scale)
 
     def _span(self, side: int, scale: int) -> Span:
         if self.padding:
-            side -= 2 * self.padding
-            return Span(0, -(-side // self.stride), self.padding - self.size(scale) // 2)
+            return Span(0, -(-side // self.stride), -(self.size(scale) // 2))
         # A kernel two pixels larger reaches one pixel less far at either end, and starts one pixel earlier.
         start = -(-scale // self.stride)
         stop = -(-(side - self.kernel_size + 1 - scale) // self.stride)

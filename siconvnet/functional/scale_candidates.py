@@ -56,7 +56,7 @@ class ScaleCandidates:
         k = weight.shape[-1]
         zeros = max(*sides, k) // 2
         scales = tuple((side - k) // 2 for side in sides)
-        geometry = Geometry(x.shape[2] + 2 * zeros, x.shape[3] + 2 * zeros, k, max(scales) + 1, mode, zeros, 1)
+        geometry = Geometry(x.shape[2], x.shape[3], k, max(scales) + 1, mode, zeros, 1)
         self._inputs = at_least_single(x), at_least_single(weight), geometry, scales
         self._bias = at_least_single(bias)
         peaks, *self._responses = _Peaks.apply(*self._inputs)
@@ -87,7 +87,7 @@ class _Peaks(torch.autograd.Function):
     @staticmethod
     @without_autocast
     def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry, scales: tuple[int, ...]) -> tuple[Tensor, ...]:
-        correlate = Correlation(F.pad(x, 4 * (geometry.padding,)), weight.flatten(0, 1), geometry)
+        correlate = Correlation(x, weight.flatten(0, 1), geometry)
         shape = (len(x), *weight.shape[:2], *geometry.frame)
         responses = [correlate.responses(scale).reshape(shape) for scale in scales]
         found = [maps.flatten(3).max(3) for maps in responses]
@@ -211,12 +211,8 @@ def _mixed_maps(gradient: Tensor, weights: Tensor, scales: tuple[int, ...]) -> I
 def _gradients_of_maps(
     of_scales: Iterable[ScaleGradient], x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    padded = F.pad(x, 4 * (geometry.padding,))
-    grad_x, grad_weight = correlation.gradients(of_scales, padded, weight.flatten(0, 1), geometry, wanted)
-    return (
-        None if grad_x is None else F.pad(grad_x, 4 * (-geometry.padding,)),
-        None if grad_weight is None else grad_weight.view_as(weight),
-    )
+    grad_x, grad_weight = correlation.gradients(of_scales, x, weight.flatten(0, 1), geometry, wanted)
+    return grad_x, None if grad_weight is None else grad_weight.view_as(weight)
 
 
 def _gradients_of_places(

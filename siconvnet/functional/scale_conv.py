@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.errors import InvalidArgument, UnknownName
@@ -42,8 +41,8 @@ def scale_conv2d(
     _check(x, weight, num_scales, mode, padding, stride)
     if plain_requested() or x.numel() == 0:
         return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
-    padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
-    return _ScaleConv.apply(*single_precision(padded, weight, bias), geometry).to(x.dtype)
+    geometry = _geometry(x, weight, num_scales, mode, padding, stride)
+    return _ScaleConv.apply(*single_precision(x, weight, bias), geometry).to(x.dtype)
 
 
 def scale_conv_pool2d(
@@ -71,8 +70,8 @@ def scale_conv_pool2d(
         raise UnknownName("pooling", pool, POOL_MODES)
     if plain_requested() or x.numel() == 0:
         return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
-    padded, geometry = _prepare(x, weight, num_scales, mode, padding, stride)
-    pooled, winner = _ScaleConvPool.apply(*single_precision(padded, weight, bias), geometry, pool)
+    geometry = _geometry(x, weight, num_scales, mode, padding, stride)
+    pooled, winner = _ScaleConvPool.apply(*single_precision(x, weight, bias), geometry, pool)
     return pooled.to(x.dtype), winner.long()
 
 
@@ -94,13 +93,10 @@ def _check(x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bool,
         )
 
 
-def _prepare(
-    x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bool, stride: int
-) -> tuple[Tensor, Geometry]:
+def _geometry(x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bool, stride: int) -> Geometry:
     k = weight.shape[-1]
     zeros = (k + 2 * (num_scales - 1)) // 2 if padding else 0
-    x = F.pad(x, 4 * (zeros,)) if zeros else x
-    return x, Geometry(x.shape[2], x.shape[3], k, num_scales, mode, zeros, stride)
+    return Geometry(x.shape[2], x.shape[3], k, num_scales, mode, zeros, stride)
 
 
 class _ScaleConv(torch.autograd.Function):
@@ -110,10 +106,14 @@ class _ScaleConv(torch.autograd.Function):
         ctx.save_for_backward(x, weight, bias)
         ctx.geometry = geometry
         correlate = Correlation(x, weight, geometry)
-        out = x.new_zeros(x.shape[0], weight.shape[0], geometry.num_scales, *geometry.frame)
+        shape = (x.shape[0], weight.shape[0], geometry.num_scales, *geometry.frame)
+        out = x.new_empty(shape) if geometry.padding else x.new_zeros(shape)
         for scale in range(geometry.num_scales):
-            responses = correlate.responses(scale).unflatten(0, out.shape[:2])
-            _at(out[:, :, scale], geometry, scale).copy_(responses if bias is None else responses + bias.view(-1, 1, 1))
+            responses, place = _by_image(correlate.responses(scale), x), _at(out[:, :, scale], geometry, scale)
+            if bias is None:
+                place.copy_(responses)
+            else:
+                torch.add(responses, bias.view(-1, 1, 1), out=place)
         return out
 
     @staticmethod
@@ -250,13 +250,11 @@ def _at(maps: Tensor, geometry: Geometry, scale: int) -> Tensor:
 
 
 def _plain(geometry: Geometry) -> Any:
-    """The plain scale convolution of an input that is padded already."""
+    """The plain scale convolution as a function of input, weight and bias."""
 
     def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        zeros = geometry.padding
-        x = F.pad(x, 4 * (-zeros,)) if zeros else x
         return plain.scale_conv2d(
-            x, weight, bias, geometry.num_scales, geometry.mode, padding=zeros > 0, stride=geometry.stride
+            x, weight, bias, geometry.num_scales, geometry.mode, padding=geometry.padding > 0, stride=geometry.stride
         )
 
     return convolve

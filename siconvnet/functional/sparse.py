@@ -79,9 +79,9 @@ def _shifted(geometry: Geometry, side: int, scale: Tensor, position: Tensor, lik
 
 @cached_constant
 def _table(geometry: Geometry, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each scale its taps from column `side` on, ``[S, k, 2 side]``, and the input pixel of frame pixel 0."""
+    """For each scale its taps from column `side` on, ``[S, k, N]``, and the input pixel of frame pixel 0."""
     k = geometry.kernel_size
-    table = torch.zeros(geometry.num_scales, k, 2 * side, dtype=torch.float64)
+    table = torch.zeros(geometry.num_scales, k, 2 * (side + geometry.padding) + 1, dtype=torch.float64)
     first = torch.empty(geometry.num_scales, dtype=torch.long)
     for scale in range(geometry.num_scales):
         size = geometry.size(scale)

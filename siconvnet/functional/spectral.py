@@ -63,10 +63,16 @@ def is_fast(outputs: int, length: int) -> bool:
     return length >= _FAST_LENGTH and outputs > _FAST_SHARE * length
 
 
-def maps_cost(rows: int, columns: int, height: int, width: int) -> int:
-    """Complex multiply-adds, or what takes as long, from the spectrum of a map to so many rows and columns of it."""
-    height, half = transform_length(height), transform_length(width) // 2 + 1
-    if is_fast(rows, height) and is_fast(columns, 2 * half - 2):
+def maps_cost(rows: int, columns: int, height: int, width: int, stride: int) -> int:
+    """Complex multiply-adds, or what takes as long, from the spectrum of a map to rows and columns of it.
+
+    Args:
+        rows, columns: how many are wanted.
+        height, width: lengths of the transform.
+        stride: of the rows and columns that are wanted.
+    """
+    half = width // 2 + 1
+    if stride == 1 and is_fast(rows, height) and is_fast(columns, width):
         return _FAST_COST * height * half
     return (height + columns) * rows * half
 
@@ -88,32 +94,31 @@ def _is_smooth(length: int) -> bool:
 
 
 def axes(geometry: Geometry, scale: int, like: Tensor) -> tuple[Axis, Axis]:
-    """Those of `scale` for rows and columns of `without_lead`, in the precision and on the device of `like`."""
+    """Those of `scale` for rows and columns, in the precision and on the device of `like`.
+
+    In a transform, which is periodic, the zeros of padding behind the input serve for those before it as well.
+    """
     shared = (geometry.kernel_size, geometry.mode, complex_dtype(like), like.device)
 
     def along(side: int, half: bool, span: Span) -> Axis:
         outputs = range(0, geometry.stride * span.count, geometry.stride)
-        first = span.first - geometry.padding
-        taps = range(first, first + geometry.size(scale))
-        return axis(transform_length(side - geometry.padding), half, outputs, taps, *shared)
+        taps = range(span.first, span.first + geometry.size(scale))
+        return axis(transform_length(side + geometry.padding), half, outputs, taps, *shared)
 
     rows, columns = geometry.spans(scale)
     return along(geometry.height, False, rows), along(geometry.width, True, columns)
 
 
-def without_lead(x: Tensor, geometry: Geometry) -> Tensor:
-    """A padded input without the zeros before it: in a transform, which is periodic, those behind it serve for both."""
-    return x[..., geometry.padding :, geometry.padding :]
-
-
-def unscaled_axes(height: int, width: int, kernel_size: int, like: Tensor) -> tuple[Axis, Axis]:
-    """Those of kernels that keep their size, for all valid outputs."""
+def unscaled_axes(height: int, width: int, kernel_size: int, padding: int, like: Tensor) -> tuple[Axis, Axis]:
+    """Those of kernels that keep their size, for all outputs; with `padding` zeros around the input."""
     # Resizing k to k by the nearest neighbour is the identity.
-    shared = (range(kernel_size), kernel_size, "nearest", complex_dtype(like), like.device)
-    return (
-        axis(transform_length(height), False, range(height - kernel_size + 1), *shared),
-        axis(transform_length(width), True, range(width - kernel_size + 1), *shared),
-    )
+    taps = range(-padding, kernel_size - padding)
+    shared = (taps, kernel_size, "nearest", complex_dtype(like), like.device)
+
+    def along(side: int, half: bool) -> Axis:
+        return axis(transform_length(side + padding), half, range(side + 2 * padding - kernel_size + 1), *shared)
+
+    return along(height, False), along(width, True)
 
 
 def complex_dtype(like: Tensor) -> torch.dtype:
@@ -163,18 +168,19 @@ def _waves(rows: Tensor, columns: Tensor, length: int) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def input_spectrum(x: Tensor) -> Tensor:
-    """``[B, C, H, W] -> [Fy, Fx, B, C]``."""
-    return torch.fft.rfft2(x, s=_lengths(*x.shape[2:])).permute(2, 3, 0, 1).contiguous()
+def input_spectrum(x: Tensor, padding: int) -> Tensor:
+    """``[B, C, H, W] -> [Fy, Fx, B, C]``, with at least `padding` zeros behind the rows and columns."""
+    return torch.fft.rfft2(x, s=_lengths(x, padding)).permute(2, 3, 0, 1).contiguous()
 
 
-def input_from_spectrum(spectrum: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `input_spectrum`: ``[Fy, Fx, B, C] -> [B, C, H, W]``."""
-    return torch.fft.irfft2(spectrum.permute(2, 3, 0, 1), s=_lengths(height, width))[..., :height, :width]
+def input_from_spectrum(spectrum: Tensor, x: Tensor, padding: int) -> Tensor:
+    """The inverse of `input_spectrum`, for an input like `x`: ``[Fy, Fx, B, C] -> [B, C, H, W]``."""
+    height, width = x.shape[2:]
+    return torch.fft.irfft2(spectrum.permute(2, 3, 0, 1), s=_lengths(x, padding))[..., :height, :width]
 
 
-def _lengths(height: int, width: int) -> tuple[int, int]:
-    return transform_length(height), transform_length(width)
+def _lengths(x: Tensor, padding: int) -> tuple[int, int]:
+    return transform_length(x.shape[2] + padding), transform_length(x.shape[3] + padding)
 
 
 def kernel_spectrum(weight: Tensor, rows: Axis, columns: Axis) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from siconvnet import functional
-from siconvnet.functional import conv, spectral, spectral_conv
+from siconvnet.functional import conv, costs, spectral
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,8 +24,7 @@ def way(request, monkeypatch):
     """The small tensors of tests would all be convolved directly; here each way is taken in turn: direct convolution,
     and the frequency domain, left by matrix products or by fast transforms, or along each axis by another."""
     fast = {"transforms": lambda outputs, length: True, "one of each": lambda outputs, length: outputs % 2 == 0}
-    for cost in ("FORWARD_COST", "_BACKWARD_COST", "_BACKWARD_COST_LARGE"):
-        monkeypatch.setattr(spectral_conv, cost, math.inf if request.param == "direct" else 0.0)
+    monkeypatch.setattr(costs, "prefers_spectral", lambda convolution, backward=False: request.param != "direct")
     monkeypatch.setattr(spectral, "is_fast", fast.get(request.param, lambda outputs, length: False))
     functional.clear_caches()
     yield

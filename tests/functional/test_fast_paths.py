@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch.autograd import forward_ad
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import conv, plain, spectral, spectral_conv
+from siconvnet.functional import conv, costs, plain, spectral
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
@@ -113,20 +114,38 @@ def test_convolution(way, shape, upstream, dtype):
     assert_same(lambda x, w, b: functional.conv2d(x, w, b, padding=padding, groups=groups), (x, weight, bias), upstream)
 
 
+def convolution(
+    batch: int, channels: int, out_channels: int, side: int, pixels: int, padding: int = 0
+) -> costs.Convolution:
+    return costs.Convolution(
+        batch, channels, out_channels, 1, pixels, pixels, side, padding,
+        stride=1, taps=side, reach=padding, sharing=1,
+    )  # fmt: skip
+
+
 def test_shapes_of_the_models_take_the_way_that_is_faster_there():
-    def spectral(batch, channels, out_channels, kernel_size, side):
-        shapes = (
-            torch.Size([batch, channels, side, side]),
-            torch.Size([out_channels, channels, kernel_size, kernel_size]),
-        )
-        return spectral_conv.prefers_spectral(*shapes, 0, 1, spectral_conv.FORWARD_COST)
+    def spectral(*sizes, **options):
+        return costs.prefers_spectral(convolution(*sizes), **options)
 
     assert not spectral(16, 16, 32, 7, 58), "the standard model"
     assert spectral(16, 16, 32, 31, 58), "the second stage of the pooled models"
     assert not spectral(16, 1, 16, 31, 64), "their first stage has one channel"
     assert not spectral(2, 128, 128, 3, 24), "many channels and small kernels"
-    assert not spectral(8, 128, 128, 7, 24), "the spectra of many kernels for few images"
-    assert spectral(32, 128, 128, 7, 24), "the same for many images"
+    assert not spectral(2, 64, 64, 9, 56, 4), "a stage of a ResNet: the spectra of many kernels for few images"
+    assert not spectral(2, 64, 64, 9, 56, 4, backward=True)
+    assert spectral(128, 32, 64, 13, 14, 6), "many images"
+
+
+def test_a_rescaled_kernel_costs_what_the_kernel_does_that_it_is_made_from():
+    own = convolution(16, 16, 32, 31, 58)
+    assert costs._spectral(own._replace(taps=7), costs.FORWARD) < costs._spectral(own, costs.FORWARD)
+
+
+def test_strided_outputs_are_computed_by_products_and_cost_as_much():
+    own = convolution(16, 16, 32, 31, 96, padding=15)
+    strided = spectral.maps_cost(48, 48, 128, 128, stride=2)
+    assert strided == (128 + 48) * 48 * 65 != spectral.maps_cost(96, 96, 128, 128, stride=1)
+    assert costs._direct_forward(own) == 4 * costs._direct_forward(own._replace(stride=2))
 
 
 def test_which_gradients_are_sparse(monkeypatch):
@@ -157,23 +176,21 @@ def test_fast_transforms_are_for_many_outputs_of_long_ones():
 @pytest.mark.parametrize(("length", "kernel", "padding"), [(7, 13, 6), (14, 15, 7), (28, 5, 0), (9, 3, 1), (5, 9, 6)])
 def test_taps_on_padding_are_not_counted(length: int, kernel: int, padding: int) -> None:
     counted = torch.nn.functional.conv1d(torch.ones(1, 1, length), torch.ones(1, 1, kernel), padding=padding).sum()
-    assert spectral_conv._taps(length, kernel, padding) == counted.item()
+    assert costs._taps(length, kernel, padding) == counted.item()
 
 
-def test_small_maps_under_large_kernels_are_convolved_directly() -> None:
+@pytest.mark.parametrize("backward", [False, True])
+def test_small_maps_under_large_kernels_are_convolved_directly(backward: bool) -> None:
     # The last layer of ses_scalar_28, most of whose taps meet nothing but padding, and the one before.
-    small = torch.Size([128, 63, 7, 7]), torch.Size([95, 63, 13, 13]), 6
-    large = torch.Size([128, 32, 14, 14]), torch.Size([63, 32, 13, 13]), 6
-    for cost in (spectral_conv.FORWARD_COST, spectral_conv.backward_cost(13)):
-        assert not spectral_conv.prefers_spectral(*small, 1, cost)
-        assert spectral_conv.prefers_spectral(*large, 1, cost)
+    assert not costs.prefers_spectral(convolution(128, 63, 95, 13, 7, 6), backward=backward)
+    assert costs.prefers_spectral(convolution(128, 32, 63, 13, 14, 6), backward=backward)
 
 
-def test_rounding_opens_no_closed_relu():
+def test_rounding_opens_no_closed_relu(monkeypatch):
     # A kernel with empty taps over an image with an empty half: exact zeros have to stay exact.
     x, weight, _ = tensors(8, 16, 15, 36, 36, torch.float32, batch=8)
     weight[..., :4, :], weight[..., -4:, :] = 0, 0
-    assert spectral_conv.prefers_spectral(x.shape, weight.shape, 0, 1, spectral_conv.FORWARD_COST)
+    monkeypatch.setattr(costs, "prefers_spectral", lambda convolution, backward=False: True)
     fast, slow = functional.conv2d(x, weight), torch.nn.functional.conv2d(x, weight)
     assert slow.eq(0).any() and torch.equal(fast == 0, slow == 0)
 
@@ -186,18 +203,19 @@ def test_convolution_is_twice_differentiable(way):
     assert torch.autograd.gradgradcheck(functional.conv2d, (x, weight, bias))
 
 
+@pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_conv3d_to_its_maximum(dtype):
+def test_conv3d_to_its_maximum(way, dtype, rectify):
     x = torch.randn(2, 3, 6, 14, 15, dtype=dtype)
     for scale in range(6):
         inside = torch.zeros(14, 15, dtype=torch.bool)
         inside[scale : 14 - scale, scale : 15 - scale] = True
         x[:, :, scale, ~inside] = 0
     weight, bias = torch.randn(4, 3, 3, 3, 3, dtype=dtype), torch.randn(4, dtype=dtype)
-    assert_same(functional.conv3d_max, (x, weight, bias), dense)
+    assert_same(partial(functional.conv3d_max, rectify=rectify), (x, weight, bias), dense)
 
 
-def test_conv3d_to_its_maximum_is_twice_differentiable():
+def test_conv3d_to_its_maximum_is_twice_differentiable(way):
     x = torch.randn(1, 2, 3, 7, 7, dtype=torch.float64)
     x[:, :, 1:, 0] = x[:, :, 1:, -1] = x[:, :, 1:, :, 0] = x[:, :, 1:, :, -1] = 0
     x[:, :, 2, 1] = x[:, :, 2, -2] = x[:, :, 2, :, 1] = x[:, :, 2, :, -2] = 0
@@ -290,7 +308,7 @@ def test_the_comparison_sees_a_wrong_value_gradient_and_winner():
 
 def test_without_the_mask_of_empty_patches_rounding_would_break_ties(monkeypatch):
     inputs = tensors(1, 4, 5, 24, 24, torch.float32)
-    monkeypatch.setattr(spectral_conv, "FORWARD_COST", 0.0)
+    monkeypatch.setattr(costs, "prefers_spectral", lambda convolution, backward=False: True)
     everything = lambda self, scale: torch.ones(1, 1, 1, dtype=torch.bool)  # noqa: E731
     monkeypatch.setattr(Correlation, "_covers_something", everything)
     with pytest.raises(AssertionError):
@@ -322,14 +340,17 @@ def test_nan_is_not_hidden(way, pool):
     assert (out[0] if pool else out)[:, 0].isnan().any()
 
 
-def test_nan_is_not_hidden_by_the_maximum_of_conv3d():
+def test_nan_is_not_hidden_by_the_maximum_of_conv3d(way):
     x, weight = torch.rand(2, 3, 5, 9, 9), torch.randn(4, 3, 3, 3, 3)
     weight[1] = torch.nan
     out = functional.conv3d_max(x, weight, torch.zeros(4))
     assert out[:, 1].isnan().all() and out[:, [0, 2, 3]].isfinite().all()
+    x[0, 1, 2, 4, 4] = torch.nan
+    for rectify in (False, True):
+        assert functional.conv3d_max(x, weight, torch.zeros(4), rectify=rectify)[0].isnan().all()
 
 
-def test_conv3d_over_an_empty_part_is_exactly_the_bias():
+def test_conv3d_over_an_empty_part_is_exactly_the_bias(way):
     # All responses to the bright part are negative, so the maximum is that of the empty one: zero, at the first window.
     x = torch.rand(2, 2, 5, 16, 16)
     x[..., :8] = 0
@@ -337,7 +358,7 @@ def test_conv3d_over_an_empty_part_is_exactly_the_bias():
     assert functional.conv3d_max(x, -torch.rand(3, 2, 3, 3, 3), torch.zeros(3)).eq(0).all()
 
 
-def test_conv3d_takes_any_input():
+def test_conv3d_takes_any_input(way):
     assert_same(
         functional.conv3d_max,
         (torch.randn(2, 3, 6, 10, 9).double(), torch.randn(4, 3, 3, 3, 3).double(), torch.randn(4).double()),
