@@ -18,13 +18,15 @@ class Conv3dMax(nn.Conv3d):
         in_channels: C.
         out_channels: C'.
         kernel_size: k, along scale and both image axes.
+        rectify: whether to apply a ReLU to the input first.
 
     Raises:
         InvalidArgument: another shape or precision of the input, or fewer scales or pixels than k.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, rectify: bool = False):
         super().__init__(in_channels, out_channels, kernel_size)
+        self.rectify = rectify
 
     def forward(self, x: Tensor) -> Tensor:
         k = self.kernel_size[0]
@@ -35,4 +37,4 @@ class Conv3dMax(nn.Conv3d):
             )
         check_precision(x, self.weight)
         assert self.bias is not None
-        return functional.conv3d_max(x, self.weight, self.bias)
+        return functional.conv3d_max(x, self.weight, self.bias, rectify=self.rectify)

@@ -23,13 +23,13 @@ class Conv3dNet(nn.Module):
         super().__init__()
         k = kernel_size
         self.conv1 = SiConv2d(num_channels, 16, full_num_scales(IMAGE_SIZE, k), k, interp_mode=interpolation)
-        self.act1 = nn.ReLU()
-        self.conv2 = Conv3dMax(16, 32, k)
+        # Its first step is the ReLU between the two: as a layer of its own it would double the largest tensors.
+        self.conv2 = Conv3dMax(16, 32, k, rectify=True)
         self.act2 = nn.ReLU()
         self.lin = nn.Linear(32, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act1(self.conv1(x))
+        x = self.conv1(x)
         # The published order is convolution, ReLU, global maximum; the last two can change places.
         x = self.act2(self.conv2(x))
         return self.lin(x)
