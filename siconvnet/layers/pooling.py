@@ -19,4 +19,7 @@ class GlobalMaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 3:
             raise InvalidArgument(f"expected an input [B, C, ...] with a place to pool over, got {list(x.shape)}.")
-        return x.flatten(2).max(2).values
+        if x.ndim <= 4:
+            return x.flatten(2).max(2).values
+        # In two steps, so that columns or scales in front of the pixels need not lie beside them in memory.
+        return x.flatten(3).max(3).values.max(2).values

@@ -25,12 +25,12 @@ class Xu(nn.Module):
         self.conv1 = XuConv2d(num_channels, 16, kernel_size, _SIZES, initial=True)
         self.act1 = nn.ReLU()
         self.conv2 = XuConv2d(16, 32, kernel_size, _SIZES)
-        self.act2 = nn.ReLU()
         self.pool = GlobalMaxPool()
+        self.act2 = nn.ReLU()
         self.lin = nn.Linear(32, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act1(self.conv1(x))
-        x = self.act2(self.conv2(x))
-        columns = x.unflatten(1, (len(_SIZES), -1))
-        return self.lin(self.pool(columns.transpose(1, 2)))
+        columns = self.conv2(x).unflatten(1, (len(_SIZES), -1))
+        # The published order is ReLU, maximum; they can change places.
+        return self.lin(self.act2(self.pool(columns.transpose(1, 2))))
