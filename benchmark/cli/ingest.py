@@ -38,6 +38,8 @@ def ingest(folders: tuple[Path, ...], tracking_uri: str | None, keep: bool) -> N
             spec, status = outcome.record.spec, outcome.record.status
             logged, known = logged + bool(outcome.run_id), known + (not outcome.run_id)
             said = f"run {outcome.run_id}" if outcome.run_id else "there already"
+            if outcome.run_id and outcome.repeats:
+                said += f", a second run of the same settings; run {outcome.repeats} stays the one that counts"
             click.echo(f"{spec.name} on {outcome.record.dataset_key} {spec.setting}: {status.lower()}, {said}")
     click.echo(f"{logged} logged, {known} there already, {len(broken)} broken; store {shown(store.uri)}")
     if broken:

@@ -28,6 +28,7 @@ class Outcome:
     Attributes:
         record: None where it could not be read or logged.
         run_id: of MLflow, where it was logged now.
+        repeats: the run of MLflow that was there of the same spec, and still counts in tables.
         error: why it could not be read, logged or removed; the folder stays.
     """
 
@@ -35,6 +36,7 @@ class Outcome:
     record: Record | None = None
     run_id: str | None = None
     error: str = ""
+    repeats: str = ""
 
 
 def ingest(
@@ -98,7 +100,8 @@ def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
     except RecordError as error:
         return Outcome(folder, error=str(error))
     try:
-        run_id = store.log_record(record, once=once)
+        known = None if once or record.status != "FINISHED" else store.find_repeated(record)
+        run_id = store.log_record(record, once=once, repeats=known.run_id if known else "")
     except Refused as error:
         return Outcome(folder, error=f"{folder.name}: {error}")
     try:
@@ -106,4 +109,4 @@ def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
             records.remove(folder)
     except RecordError as error:
         return Outcome(folder, record, run_id, error=str(error))
-    return Outcome(folder, record, run_id)
+    return Outcome(folder, record, run_id, repeats=known.run_id if known else "")

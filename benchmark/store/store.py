@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 _BATCH = 1000
 
 
+#: The tag of an ingested run that names the run of the same spec which was there before it.
+REPEATS = "repeats"
+
+
 class Store:
     """A connection to an MLflow store.
 
@@ -145,7 +149,7 @@ class Store:
         self.client.set_tag(run_id, "reason", ended.reason)
         self._terminate(run_id, ended.status, ended.end_time)
 
-    def log_record(self, record: Record, *, once: bool = False) -> str | None:
+    def log_record(self, record: Record, *, once: bool = False, repeats: str = "") -> str | None:
         """Log a record, once: its run id, or None if the store has it already.
 
         A run of the same id that never got to its end is replaced: its writer died, and it may have been marked KILLED
@@ -153,6 +157,8 @@ class Store:
 
         Args:
             once: a finished run of the same spec, whoever made it, counts as the store having it.
+            repeats: the run of the same spec that counts in tables as long as it is there; the tag `repeats` of the
+                new one names it.
 
         Raises:
             Refused: the store does not accept this record; no run of it stays.
@@ -161,7 +167,7 @@ class Store:
         if self._is_logged(record) or (once and self._finished_of(record)):
             return None
         try:
-            run_id = self._log(record)
+            run_id = self._log(record, repeats)
         except Refused:
             self._is_logged(record)
             raise
@@ -177,7 +183,7 @@ class Store:
             self.client.delete_run(run.run_id)
         return False
 
-    def _log(self, record: Record) -> str:
+    def _log(self, record: Record, repeats: str) -> str:
         run_id = self._create(
             record.id,
             record.spec,
@@ -193,6 +199,8 @@ class Store:
             self.client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
         for artifact in record.artifacts:
             self.client.log_artifact(run_id, str(artifact))
+        if repeats:
+            self.client.set_tag(run_id, REPEATS, repeats)
         self.client.log_batch(run_id, tags=tags_of_end(record.environment, record.reason))
         self._terminate(run_id, record.status, record.end_time)
         # Not earlier: of a run that is RUNNING and whose process is gone `repair` would make an end.
@@ -211,21 +219,31 @@ class Store:
         return run_id if run_id not in others else None
 
     def find_finished(self, spec: RunSpec) -> StoredRun | None:
-        """The latest finished run of a spec."""
-        return next(iter(self.read([spec.study], tags={"spec_hash": spec.hash}, statuses=["FINISHED"])), None)
+        """The finished run of a spec that counts: the latest, but not one that was ingested beside another."""
+        return self._counted(self.read([spec.study], tags={"spec_hash": spec.hash}, statuses=["FINISHED"]))
+
+    def find_repeated(self, record: Record) -> StoredRun | None:
+        """The finished run that counts of a record's spec, if it is not of this record."""
+        found = self.read(tags={"spec_hash": record.spec_hash}, statuses=["FINISHED"])
+        return self._counted([run for run in found if run.tags.get("record_id") != record.id])
+
+    @staticmethod
+    def _counted(runs: Iterable[StoredRun]) -> StoredRun | None:
+        return next(iter(_counting_first(runs)), None)
 
     def runs(self, *, source: str = "ours", shortened: bool = False) -> pd.DataFrame:
         """All finished runs of STIR, one a row, in the columns of `benchmark.results.frames.RUN_COLUMNS`.
 
-        Of several runs of one spec the latest counts. Runs with another batch size, number of epochs or
-        patience than the paper's are left out unless `shortened`: no column would tell them apart.
+        Of several runs of one spec the latest counts, but none that was ingested beside another. Runs with another
+        batch size, number of epochs or patience than the paper's are left out unless `shortened`: no column would tell
+        them apart.
         """
         import pandas as pd
 
         from benchmark.results.frames import RUN_COLUMNS, tidy_runs
 
         rows: dict[str, dict[str, Any]] = {}
-        for run in self.read([STIR], statuses=["FINISHED"]):
+        for run in _counting_first(self.read([STIR], statuses=["FINISHED"])):
             if shortened or run.tags.get("protocol") != "shortened":
                 rows.setdefault(run.tags.get("spec_hash", run.run_id), {**run_row(run), "source": source})
         frame = pd.DataFrame(list(rows.values()), columns=list(RUN_COLUMNS))
@@ -234,12 +252,12 @@ class Store:
     def study_runs(self, study: Study) -> pd.DataFrame:
         """All finished runs of a study, of any length of training, in the columns of `benchmark.results.runs`.
 
-        Of several runs of one spec the latest counts.
+        Of several runs of one spec the latest counts, but none that was ingested beside another.
         """
         from benchmark.results import runs
 
         rows: dict[str, dict[str, Any]] = {}
-        for run in self.read([study], statuses=["FINISHED"]):
+        for run in _counting_first(self.read([study], statuses=["FINISHED"])):
             rows.setdefault(run.tags.get("spec_hash", run.run_id), study_row(run))
         return runs.frame(study, rows.values())
 
@@ -311,3 +329,9 @@ class Store:
 
     def _terminate(self, run_id: str, status: str, end_time: float) -> None:
         self.client.set_terminated(run_id, status, milliseconds(end_time))
+
+
+def _counting_first(runs: Iterable[StoredRun]) -> list[StoredRun]:
+    """Runs in their order, but last those that repeat another one: a record that comes later, from whomever, must not
+    take the place of a run that is there."""
+    return sorted(runs, key=lambda run: REPEATS in run.tags)

@@ -320,6 +320,24 @@ def test_record_that_is_the_current_folder_is_ingested(
     assert not folder.exists()
 
 
+def test_second_run_of_one_spec_is_said_and_takes_no_place(
+    result: Result, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = store.start(result.started)
+    store.finish(mine, result)
+    later = dataclasses.replace(result.started, id="3" * 32)
+    records.write(dataclasses.replace(result, started=later, end_time=result.end_time + 1000), tmp_path / "records")
+    assert main(["ingest", str(tmp_path / "records"), "--tracking-uri", store.uri]) == 0
+    assert f"a second run of the same settings; run {mine} stays the one that counts" in capsys.readouterr().out
+    finished = store.read([STIR], statuses=["FINISHED"])
+    assert len(finished) == 2
+    assert finished[0].run_id != mine  # the latest, which used to count
+    assert store.runs(shortened=True)["run_id"].tolist() == [mine]
+    assert (found := store.find_finished(result.started.spec)) and found.run_id == mine
+    store.client.delete_run(mine)
+    assert store.runs(shortened=True)["run_id"].tolist() == [finished[0].run_id]
+
+
 def test_removal_that_was_cut_short_is_finished_by_the_next(result: Result, store: Store, tmp_path: Path) -> None:
     folder = records.write(result, tmp_path)
     (folder / records.RECORD).rename(folder / records.LOGGED)
