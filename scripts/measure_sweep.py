@@ -12,18 +12,18 @@ import argparse
 import csv
 import io
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.spec import RunSpec
-from benchmark.store import Store, experiment_name
+from filled_store import fill
+
+from benchmark.store import Store
 from benchmark.store.run_states import read_states
 from benchmark.sweeps.grid import expand
 from benchmark.sweeps.suites import make_grid
@@ -51,9 +51,9 @@ class Figure(NamedTuple):
         return self.measured >= self.limit if self.unit == "times" else self.measured <= self.limit
 
 
-def main() -> int:
+def report(measure: Callable[[Path], Iterator[Figure]], doc: str | None) -> int:
     """Measure, show, write; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else "")
     parser.add_argument("--out", type=Path, help="CSV file to write; without it the figures are only shown")
     out: Path | None = parser.parse_args().out
     figures = []
@@ -115,31 +115,6 @@ def sweep(folder: Path, runs: int, *, epochs: int, workers: int) -> tuple[float,
     return seconds, sum(took)
 
 
-def fill(database: Path, specs: list[RunSpec]) -> None:
-    """A store in which all these runs are finished. MLflow itself would take minutes for so many."""
-    client = Store(str(database)).client
-    experiments = {name: client.create_experiment(name) for name in {experiment_name(spec) for spec in specs}}
-    with sqlite3.connect(database) as connection:
-        for number, spec in enumerate(specs):
-            run, experiment = f"{number:032x}", experiments[experiment_name(spec)]
-            connection.execute(
-                "INSERT INTO runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, experiment_id) "
-                "VALUES (?, ?, 'FINISHED', 0, 1000, 'active', ?)",
-                (run, spec.name, experiment),
-            )
-            connection.execute("INSERT INTO tags VALUES ('spec_hash', ?, ?)", (spec.hash, run))
-            params = {"model": spec.model, "data": "emoji", "evaluation": spec.settings.evaluation, "seed": spec.seed,
-                      "max_epochs": spec.max_epochs}  # fmt: skip
-            connection.executemany(
-                "INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)",
-                [(key, str(value), run) for key, value in params.items()],
-            )
-            connection.executemany(
-                "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, 0, 0, 0, ?)",
-                [("best_acc", 50.0, run), ("run_time", 60.0, run), ("epochs", 20.0, run)],
-            )
-
-
 def table(figures: list[Figure]) -> str:
     """The figures as CSV, each with what it was measured on."""
     found, commit = versions(), (git_state() or {}).get("commit", "")
@@ -153,4 +128,4 @@ def table(figures: list[Figure]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(measure, __doc__))

@@ -99,13 +99,8 @@ def from_database(uri: str, query: Query, fields: Fields, histories: Collection[
             for run, status, start, end in rows
             if query.run_ids is None or run in query.run_ids
         }
-        tables = (("params", fields.params), ("latest_metrics", fields.metrics), ("tags", fields.tags))
-        ids = list(runs)
-        for some in (ids[first : first + _MANY] for first in range(0, len(ids), _MANY)):
-            for table, names in tables:
-                _read_entries(select, key, table, names, some, runs)
-            for run, name, step, value, is_nan in _points(select, key, histories, some):
-                runs[run].histories.setdefault(name, {})[step] = math.nan if is_nan else value
+        _read_entries(select, key, runs, fields)
+        _read_histories(select, key, runs, histories)
     return _latest_first(runs.values())
 
 
@@ -175,41 +170,41 @@ def _conditions(query: Query, key: str) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), values
 
 
-def _read_entries(
-    select: Select,
-    key: str,
-    table: str,
-    names: Collection[str] | None,
-    some: Sequence[str],
-    runs: Mapping[str, StoredRun],
-) -> None:
+def _read_entries(select: Select, key: str, runs: Mapping[str, StoredRun], fields: Fields) -> None:
+    params, tags = ({run: getattr(stored, name) for run, stored in runs.items()} for name in ("params", "tags"))
+    for table, entries, names in (("params", params, fields.params), ("tags", tags, fields.tags)):
+        for where, values in _batches(key, list(runs), names):
+            for run, name, value in select(f"SELECT run_uuid, {key}, value FROM {table} WHERE {where}", values):
+                entries[run][name] = value
+    for where, values in _batches(key, list(runs), fields.metrics):
+        query = f"SELECT run_uuid, {key}, value, is_nan FROM latest_metrics WHERE {where}"
+        for run, name, value, is_nan in select(query, values):
+            runs[run].metrics[name] = math.nan if is_nan else value
+
+
+def _read_histories(select: Select, key: str, runs: Mapping[str, StoredRun], names: Collection[str]) -> None:
+    few = len(runs) <= _MANY
+    for name in names if runs else ():
+        # Of many runs it is quicker to read all points of a metric, which the index of MLflow's table holds in order.
+        where, values = next(_batches(key, list(runs), [name])) if few else (f"{key} = :name", {"name": name})
+        points: dict[str, dict[int, float]] = {}
+        # In the order of time: a repeated evaluation adds to the history.
+        query = f"SELECT run_uuid, step, value, is_nan FROM metrics WHERE {where} ORDER BY timestamp"
+        for run, step, value, is_nan in select(query, values):
+            points.setdefault(run, {})[step] = math.nan if is_nan else value
+        for run in points.keys() & runs.keys():
+            runs[run].histories[name] = points[run]
+
+
+def _batches(key: str, runs: Sequence[str], names: Collection[str] | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """Conditions that together name the entries of some runs, and their values."""
     if names is not None and not names:
         return
-    listed, values = _listed("r", some)
-    query = f"run_uuid IN ({listed})"
-    if names is not None:
-        keys, more = _listed("k", names)
-        query, values = f"{query} AND {key} IN ({keys})", {**values, **more}
-    if table == "latest_metrics":
-        for run, name, value, is_nan in select(
-            f"SELECT run_uuid, {key}, value, is_nan FROM {table} WHERE {query}", values
-        ):
-            runs[run].metrics[name] = math.nan if is_nan else value
-        return
-    for run, name, value in select(f"SELECT run_uuid, {key}, value FROM {table} WHERE {query}", values):
-        getattr(runs[run], table)[name] = value
-
-
-def _points(select: Select, key: str, names: Collection[str], some: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """The points of metrics of some runs, in the order of time: a repeated evaluation adds to the history."""
-    if names:
-        listed, values = _listed("r", some)
-        keys, more = _listed("k", names)
-        yield from select(
-            f"SELECT run_uuid, {key}, step, value, is_nan FROM metrics "
-            f"WHERE run_uuid IN ({listed}) AND {key} IN ({keys}) ORDER BY timestamp",
-            {**values, **more},
-        )
+    keys, named = _listed("k", names or ())
+    for first in range(0, len(runs), _MANY):
+        listed, values = _listed("r", runs[first : first + _MANY])
+        where = f"run_uuid IN ({listed})"
+        yield where if names is None else f"{where} AND {key} IN ({keys})", {**values, **named}
 
 
 def _listed(letter: str, items: Collection[str]) -> tuple[str, dict[str, str]]:
