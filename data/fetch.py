@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,14 +35,16 @@ class Patience:
     """How long to bear with a server.
 
     Attributes:
-        timeout: seconds without a byte after which it counts as stalled.
-        attempts: in a row that bring nothing before giving up; one that brings something starts the count anew.
+        timeout: seconds after which the server counts as stalled if it sent nothing, or less than `least` bytes.
+        attempts: in a row that bring less than `least` before giving up; one that brings more restarts the count.
         pause: seconds before the second attempt; twice that before the third, and so on.
+        least: bytes that are worth an attempt.
     """
 
     timeout: float = 30.0
     attempts: int = 5
     pause: float = 1.0
+    least: int = 2**14
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def download(url: str, part: Path, path: Path, title: str | None, patience: Pati
         while True:
             before = _size(part)
             try:
-                _attempt(url, part, patience.timeout, advance, kind)
+                _attempt(url, part, patience, advance, kind)
                 return
             except _Refused as error:
                 if _size(part) == 0:
@@ -139,7 +141,7 @@ def download(url: str, part: Path, path: Path, title: str | None, patience: Pati
                     note_of(part).unlink(missing_ok=True)
                 raise DatasetError(f"{url} {error}; to get it by hand, save it as {path}") from None
             except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-                failures = 1 if _size(part) > before else failures + 1
+                failures = 1 if _size(part) >= before + patience.least else failures + 1
                 if failures >= patience.attempts:
                     raise DatasetError(
                         f"{urlsplit(url).netloc} cannot be reached or stopped answering ({_reason(error)}) with "
@@ -149,7 +151,7 @@ def download(url: str, part: Path, path: Path, title: str | None, patience: Pati
                 time.sleep(patience.pause * 2 ** (failures - 1))
 
 
-def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int], object], kind: FileKind) -> None:
+def _attempt(url: str, part: Path, patience: Patience, advance: Callable[[int, int], object], kind: FileKind) -> None:
     """One request, which goes on behind what is there."""
     have, validator = _size(part), _read_note(part)
     headers = {"User-Agent": "siconvnet", "Accept-Encoding": "identity"}
@@ -157,7 +159,7 @@ def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int],
     if have and validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
     try:
-        response = _OPENER.open(urllib.request.Request(url, headers=headers), timeout=timeout)
+        response = _OPENER.open(urllib.request.Request(url, headers=headers), timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # what is there is no beginning of what the server has
@@ -180,7 +182,7 @@ def _attempt(url: str, part: Path, timeout: float, advance: Callable[[int, int],
         if not resumed:
             _write_note(part, response.headers)
         with part.open("ab" if resumed else "wb") as stream:
-            _copy(response, stream, have if resumed else 0, total, advance, kind)
+            _copy(response, stream, have if resumed else 0, total, advance, kind, patience)
 
 
 def _copy(
@@ -190,7 +192,9 @@ def _copy(
     total: int,
     advance: Callable[[int, int], object],
     kind: FileKind,
+    patience: Patience,
 ) -> None:
+    since, then = time.monotonic(), have
     while block := response.read1(BLOCK):
         if have == 0 and not block.startswith(kind.magic[: len(block)]):
             raise _Refused(f"answered with something other than a {kind.noun}")
@@ -199,6 +203,10 @@ def _copy(
         advance(have, total)
         if have > (total or MAX_BYTES):
             raise _Refused("sent more than it announced")
+        if (now := time.monotonic()) - since > patience.timeout:
+            if have - then < patience.least and have != total:
+                raise TimeoutError(f"it sent {have - then:,} bytes in {now - since:.0f} seconds")
+            since, then = now, have
     if have < total:
         raise ConnectionError(f"the connection ended after {have:,} of {total:,} bytes")
 
@@ -212,8 +220,8 @@ def _check(part: Path, name: str, url: str, checksum: str | None) -> None:
         try:
             with zipfile.ZipFile(part) as archive:
                 damaged = archive.testzip()
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise DatasetError(f"{url} gave no intact .npz file ({error}); try again.") from None
+        except Exception as error:  # zipfile and its decompressors raise many kinds on damaged data
+            raise DatasetError(f"{url} gave no intact .npz file ({_reason(error)}); try again.") from None
         if damaged:
             raise DatasetError(f"{url} gave a damaged file: {damaged} is broken; try again.")
         header = read_header(part, oblong=info.oblong)
@@ -233,7 +241,7 @@ def _published_checksum(record: str, file: str, patience: Patience) -> str | Non
             content: Any = json.loads(response.read(2**22))
         (checksum,) = [entry["checksum"] for entry in content["files"] if entry["key"] == file]
         kind, _, digest = checksum.partition(":")
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return digest.lower() if kind == "md5" and digest else None
 
@@ -245,6 +253,9 @@ def md5(path: Path) -> str:
         while block := stream.read(2**22):
             digest.update(block)
     return digest.hexdigest()
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
@@ -263,13 +274,18 @@ _OPENER = urllib.request.build_opener(_NoDowngrade)
 def _starts_at(headers: Any) -> int:
     unit, _, rest = str(headers.get("Content-Range", "")).partition(" ")
     first = rest.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdigit() else -1
+    return _count(first, -1) if unit == "bytes" else -1
 
 
 def _total(response: http.client.HTTPResponse, before: int) -> int:
     """The file's whole size; 0 if the server does not say."""
-    length = response.headers.get("Content-Length", "")
-    return before + int(length) if length.isdigit() else 0
+    length = _count(str(response.headers.get("Content-Length", "")), 0)
+    return before + length if length else 0
+
+
+def _count(text: str, otherwise: int) -> int:
+    """A number of bytes in a server's header; `str.isdigit` and `int` also take digits that no header may have."""
+    return int(text) if _NUMBER.fullmatch(text) else otherwise
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -54,6 +55,7 @@ class Server(http.server.ThreadingHTTPServer):
     content: bytes = b""
     mood: str = "good"
     tag: str = '"1"'
+    length: str = ""
     daemon_threads = True
 
     def __init__(self) -> None:
@@ -95,6 +97,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(server.content) - 1}/{len(server.content)}"
         if server.mood in ("truncates", "stalls", "no ranges") and len(server.requests) <= 2:
             return self.answer(206 if start else 200, body, headers, cut=len(body) // 2)
+        if server.mood == "a byte a connection":
+            return self.answer(206 if start else 200, body, headers, cut=1)
+        if server.mood == "drips":
+            return self.answer(206 if start else 200, body, headers, cut=0)
+        if server.mood == "odd length":
+            return self.answer(200, body, headers | {"Content-Length": server.length})
         if server.mood == "dies":
             return self.answer(206 if start else 200, body, headers, cut=0 if start else len(body) // 2)
         return self.answer(206 if start else 200, body, headers)
@@ -108,6 +116,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         if cut is not None and self.server.mood == "stalls":
             time.sleep(1)
+        if cut is not None and self.server.mood == "drips":
+            with contextlib.suppress(OSError):  # until the other end has had enough
+                for byte in body[:100]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.1)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -180,6 +193,22 @@ def test_goes_on_in_the_next_process_unless_the_file_is_another_now(server, tmp_
     get(server)
     assert server.requests[asked:] == [f"bytes={len(server.content) // 2}-"]
     assert dataset_path("trafficsign").read_bytes() == server.content, "not the halves of two files"
+
+
+@pytest.mark.parametrize("mood", ["a byte a connection", "drips"])
+def test_a_server_that_hardly_sends_anything_is_given_up(server, mood):
+    """A byte is no progress: at that rate a download would never end."""
+    server.mood = mood
+    with pytest.raises(DatasetError, match=r"stopped answering .* with [1-9]\d? bytes there"):
+        get(server)
+    assert len(server.requests) == QUICK.attempts
+
+
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", "0x10", ""])
+def test_lengths_that_are_not_numbers(server, length):
+    server.mood, server.length = "odd length", length
+    get(server)
+    assert dataset_path("trafficsign").read_bytes() == server.content
 
 
 @pytest.mark.parametrize("mood", ["redirect", "503 once"])

@@ -197,7 +197,7 @@ def test_every_damage_is_one_line(kind, tmp_path):
 
 @pytest.mark.slow
 def test_every_header_is_one_line(stir_file):
-    """Thousands of headers of pieces of the right one, as members of a whole archive, so that no checksum finds them out."""
+    """Thousands of headers made of pieces of the right one, in whole archives, so that no checksum finds them."""
     source, _ = stir_file()
     pieces = [b"{", b"}", b"(", b")", b"[", b"]", b",", b":", b"'", b'"', b"'descr'", b"'|u1'", b"'<U9'", b"'shape'",
               b"'fortran_order'", b"False", b"3", b"48", b"64", b"-", b"1e9", b"9" * 30, b"\\", b"\n", b"#", b"\x00",
