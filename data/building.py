@@ -150,7 +150,7 @@ def build_custom(
     Args:
         name: what it will be called; not the name of a built-in dataset.
         options: which images, and how they are drawn.
-        output: the file to write; ``NAME.npz`` in the data folder if not given.
+        output: the file to write; ``NAME.npz`` in `siconvnet.datasets.own_dir` if not given.
         jobs: processes to use; one for each processor if not given.
         progress: show a progress bar on stderr.
 

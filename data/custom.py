@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from siconvnet.datasets.catalog import CATALOG, NAME, data_dir, is_registered
+from siconvnet.datasets.catalog import CATALOG, NAME, data_dir, is_registered, own_dir
 from siconvnet.datasets.schema import SCALES
 from siconvnet.errors import InvalidArgument, UnknownName
 
@@ -119,7 +119,7 @@ def custom_path(name: str) -> Path:
         raise InvalidArgument(
             f"{name!r} is no name for a dataset: up to 64 letters, digits, - and _, the first a letter or digit."
         )
-    return data_dir() / f"{name}.npz"
+    return own_dir() / f"{name}.npz"
 
 
 def build(name: str, path: Path, options: Options, *, jobs: int | None = None, progress: bool = False) -> Built:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from siconvnet.datasets import load_dataset
+from siconvnet.datasets import SPLITS, StirDataset, load_dataset
+from siconvnet.errors import DatasetError
 
 # Of the files as this package builds them: Debian 12, cairo 1.16, CairoSVG 2.9, scikit-image 0.26.
 CHECKSUMS: dict[str, dict[str, str]] = {
@@ -88,6 +89,26 @@ def compare(arrays: Mapping[str, npt.NDArray], expected: Mapping[str, str]) -> t
     return tuple(Check(key, digest, checksum(arrays[key])) for key, digest in expected.items())
 
 
+def _check_labels(dataset: StirDataset) -> None:
+    """Refuse labels that nothing can be learned from.
+
+    Raises:
+        DatasetError: there is one class, an object changes its class with its size, or a split lacks a class.
+    """
+    labels = dataset.header.labels
+    if dataset.num_classes < 2:
+        raise DatasetError(f"{dataset.path} holds one class; a model needs two or more to tell apart.")
+    if (changes := (labels != labels[:, :1]).any(axis=1)).any():
+        split, place, instance = (int(i) for i in np.argwhere(changes)[0])
+        raise DatasetError(
+            f"{dataset.path}: lbls gives {changes.sum()} of {changes.size} objects another class at another size, the "
+            f"first in split {SPLITS[split]!r} at index ({place}, {instance}); expected one class for each."
+        )
+    for part, found in zip(SPLITS, labels[:, 0], strict=True):
+        if missing := set(range(dataset.num_classes)) - set(np.unique(found).tolist()):
+            raise DatasetError(f"{dataset.path}: lbls has no objects of class {min(missing)} in split {part!r}.")
+
+
 def verify(name_or_path: str | os.PathLike[str]) -> Report:
     """Check a file's format and, where they are known, its checksums.
 
@@ -96,11 +117,12 @@ def verify(name_or_path: str | os.PathLike[str]) -> Report:
 
     Raises:
         UnknownName: neither a known name nor a path.
-        DatasetError: the file is missing, unreadable or not of the format.
+        DatasetError: the file is missing, unreadable or not of the format, or nothing can be learned from its labels.
     """
     dataset = load_dataset(name_or_path)
+    _check_labels(dataset)
     numbers = {
-        "classes": dataset.num_classes,
+        f"classes (chance {100 / dataset.num_classes:.1f}%)": dataset.num_classes,
         "instances": dataset.num_instances,
         "channels": dataset.num_channels,
         "images": dataset.header.labels.size,

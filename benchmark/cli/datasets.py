@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-_COLUMNS = ("name", "classes", "instances", "channels", "origin", "licence", "present", "file", "how_to_get")
+_COLUMNS = ("name", "classes", "chance", "instances", "channels", "origin", "licence", "present", "file", "how_to_get")
 
 
 @click.command()
@@ -27,9 +27,14 @@ def datasets(kind: str) -> None:
 
         writer = csv.DictWriter(sys.stdout, _COLUMNS)
         writer.writeheader()
-        writer.writerows(told)
+        writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in told)
     else:
         _print_table(rows)
+
+
+def _no_formula(value: object) -> object:
+    """A cell that a spreadsheet shows as it is: names and licences come from files of others."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -44,6 +49,7 @@ def _row(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "classes": info.num_classes,
+        "chance": 100 / info.num_classes,
         "instances": info.num_instances,
         "channels": info.num_channels,
         "origin": info.origin,
@@ -62,6 +68,7 @@ def _others() -> list[dict[str, Any]]:
         {
             **dict.fromkeys(_COLUMNS),
             **{key: getattr(state, key) for key in ("name", "classes", "channels", "origin", "licence", "how_to_get")},
+            "chance": 100 / state.classes,
             "present": state.there == state.parts,
             "parts": f"{state.there} of {state.parts}" if 0 < state.there < state.parts else "",
             "file": state.place,
@@ -76,17 +83,18 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from siconvnet.datasets import data_dir
+    from siconvnet.datasets import data_dir, own_dir
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", style="bold")
-    for heading in ("classes", "instances", "channels"):
+    for heading in ("classes", "chance", "instances", "channels"):
         table.add_column(heading, justify="right")
     table.add_column("licence")
     table.add_column("file")
     for row in rows:
-        numbers = (str(row[key] or "") for key in ("classes", "instances", "channels"))
+        chance = f"{row['chance']:.1f}%" if row["chance"] else ""
+        numbers = (str(row["classes"] or ""), chance, str(row["instances"] or ""), str(row["channels"] or ""))
         absent = "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
         state = "there" if row["present"] else row.get("parts") or absent
         table.add_row(row["name"], *numbers, row["licence"], state)
@@ -98,5 +106,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         console.print(row["file"] or "", soft_wrap=True, markup=False)
         console.print(" " * indent + row["how_to_get"], soft_wrap=True, markup=False, style="dim")
     console.print(f"\nData folder: {data_dir()} (SICONVNET_DATA chooses another)", soft_wrap=True, markup=False)
+    if own_dir() != data_dir():
+        console.print(f"Your own datasets: {own_dir()}", soft_wrap=True, markup=False)
+    console.print("Chance: the accuracy of guessing, as classes are of equal size.", style="dim")
     console.print("Instances: STIR's objects per class and split, each at 48 scales.", style="dim")
     console.print("A .npz file of the same format can be named wherever a dataset is.", style="dim")

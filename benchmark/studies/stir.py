@@ -37,7 +37,7 @@ _HEADINGS = (
 
 def is_file(dataset: str) -> bool:
     """Whether `dataset` is meant as a path; names of data sets have no suffix."""
-    return dataset.endswith(".npz")
+    return dataset.lower().endswith(".npz")
 
 
 _SCENARIOS = ", ".join(f"{number} {scenario.name}" for number, scenario in SCENARIOS.items())

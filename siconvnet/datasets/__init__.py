@@ -6,7 +6,7 @@ format is described in the README beside this module. Importing this package imp
 
 from __future__ import annotations
 
-from siconvnet.datasets.catalog import DatasetInfo, data_dir, dataset_info, dataset_path, list_datasets
+from siconvnet.datasets.catalog import DatasetInfo, data_dir, dataset_info, dataset_path, list_datasets, own_dir
 from siconvnet.datasets.schema import SCALES, SPLITS
 from siconvnet.datasets.stir import StirDataset, StirSubset, load_dataset
 
@@ -21,4 +21,5 @@ __all__ = [
     "dataset_path",
     "list_datasets",
     "load_dataset",
+    "own_dir",
 ]

@@ -1,12 +1,13 @@
 """What datasets there are, where their files lie and how to get them: a table, and look-ups in it.
 
 Beside the table's there are those of other packages (entry points in the group ``siconvnet.datasets``, see
-`describe_dataset`), and every STIR file in the data folder is a dataset, known by the file's name without its suffix:
-those that ``benchmark data build NAME --images FOLDER`` puts there, and those that someone copies there.
+`describe_dataset`), and every STIR file in the data folder or in `own_dir` is a dataset, known by the file's name
+without its suffix: those that ``benchmark data build NAME --images FOLDER`` puts there, and any copied there by hand.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -41,7 +42,8 @@ class DatasetInfo:
             not in the file.
         fetched: ``benchmark data fetch`` downloads the published file.
         own: not of the catalogue, but a file that was put into the data folder; another file may take its name.
-        path: where the file is, if neither in this package nor in the data folder: in another package.
+        path: where the file is, if neither in this package nor in the data folder: in another package, or in
+            `own_dir`.
         builder: ``module:function`` of another package that makes the file when it is first needed. Called as
             ``function(source, jobs=, progress=)`` with the folder of ``--source`` or None, a number of processes to
             use, and whether to show progress; returns the file's arrays by their keys.
@@ -213,12 +215,13 @@ def has_content_of_its_own(name: str) -> bool:
     return name not in CATALOG and (name in _registry or name in _own_files())
 
 
-def _own_files() -> list[str]:
-    try:
-        found = sorted(path.stem for path in data_dir().glob("*.npz") if not path.name.startswith("."))
-    except OSError:
-        return []
-    return [name for name in found if name not in _registry]
+def _own_files() -> dict[str, Path]:
+    """The files that may be datasets of one's own, by name. Earlier versions put them into the cache folder."""
+    found: dict[str, Path] = {}
+    for folder in (data_dir(), own_dir()):
+        with contextlib.suppress(OSError):
+            found |= {path.stem: path for path in folder.glob("*.npz") if not path.name.startswith(".")}
+    return {name: found[name] for name in sorted(found) if name not in _registry}
 
 
 def _summarise(name: str) -> DatasetInfo | None:
@@ -230,7 +233,8 @@ def _summarise(name: str) -> DatasetInfo | None:
 
 
 def _own_info(name: str) -> DatasetInfo:
-    return replace(_info_of_file(name, data_dir() / f"{name}.npz"), own=True)
+    path = _own_files()[name]
+    return replace(_info_of_file(name, path), path=path, own=True)
 
 
 def _info_of_file(name: str, path: Path) -> DatasetInfo:
@@ -246,6 +250,18 @@ def _info_of_file(name: str, path: Path) -> DatasetInfo:
         published_file=path.name,
         how_to_get="your own",
     )
+
+
+def own_dir() -> Path:
+    """The folder of the files of one's own: ``$SICONVNET_DATA``, else one in the user's data folder.
+
+    They cannot be built or downloaded again by a name, and so do not belong into a cache. It need not exist yet.
+    """
+    if os.environ.get("SICONVNET_DATA"):
+        return data_dir()
+    import platformdirs
+
+    return platformdirs.user_data_path("siconvnet", appauthor=False) / "datasets"
 
 
 def data_dir() -> Path:
@@ -285,6 +301,6 @@ def as_path(name_or_path: str | os.PathLike[str]) -> Path | None:
     """The path, if this is a path (a `Path`, or text that ends in .npz or holds a separator); None for a name."""
     if not isinstance(name_or_path, str):
         return Path(name_or_path).expanduser()
-    if name_or_path.endswith(".npz") or "/" in name_or_path or os.sep in name_or_path:
+    if name_or_path.lower().endswith(".npz") or "/" in name_or_path or os.sep in name_or_path:
         return Path(name_or_path).expanduser()
     return None

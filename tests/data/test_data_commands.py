@@ -10,7 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
-from siconvnet.datasets import dataset_path
+from benchmark.data.custom import custom_path
+from benchmark.spec import RunSpec
+from siconvnet.datasets import dataset_path, list_datasets, load_dataset
 
 
 def test_datasets_table(benchmark, tmp_path):
@@ -75,3 +77,70 @@ def test_what_goes_wrong_is_one_line(benchmark, arguments, code, message):
     found, out, err = benchmark(*arguments)
     assert (found, out) == (code, "")
     assert message in err and err.count("\n") == 1 and err.startswith("error: ")
+
+
+def rewritten(path, name, **changes):
+    """The emoji file with other arrays."""
+    with np.load(dataset_path("emoji")) as file:
+        np.savez(path / name, **{**file, **changes})
+    return path / name
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.random.default_rng(0).integers(0, 36, (3, 48, 36, 1)), "of 108 objects another class at another size"),
+        (np.zeros((3, 48, 36, 1), int), "lbls has no objects of class 1 in split 'train'"),
+    ],
+)
+def test_labels_that_teach_nothing(benchmark, tmp_path, labels, message):
+    path = rewritten(tmp_path, "toy.npz", lbls=labels)
+    code, _, err = benchmark("data", "verify", path)
+    assert code == 1 and message in err and err.count("\n") == 1
+
+
+def test_one_class(benchmark, tmp_path):
+    with np.load(dataset_path("emoji")) as file:
+        one = {key: file[key][:, :, :1] for key in ("imgs", "lbls", "scls", "psts")}
+        np.savez(tmp_path / "one.npz", **one, lbldata=file["lbldata"][:1], metadata=file["metadata"])
+    code, _, err = benchmark("data", "verify", tmp_path / "one.npz")
+    assert code == 1 and "holds one class; a model needs two or more" in err
+
+
+def test_a_suffix_in_capitals_is_one(benchmark, tmp_path):
+    shutil.copy(dataset_path("emoji"), tmp_path / "toy.NPZ")
+    assert benchmark("data", "verify", tmp_path / "toy.NPZ")[0] == 0
+    RunSpec("standard", str(tmp_path / "toy.NPZ"), evaluation=2).validate()
+
+
+def test_chance_level(benchmark, tmp_path):
+    assert "classes (chance 2.8%): 36" in benchmark("data", "verify", "emoji")[1]
+    rows = {row["name"]: row for row in json.loads(benchmark("datasets", "--format", "json")[1])}
+    assert rows["emoji"]["chance"] == pytest.approx(100 / 36) and rows["mnist-range"]["chance"] == 10
+    assert "2.8%" in benchmark("datasets")[1]
+
+
+def test_no_formula_reaches_a_spreadsheet(benchmark, tmp_path):
+    (tmp_path / "data").mkdir()
+    metadata = np.array([["license", "=HYPERLINK(0)"], *[[key, "\x1b[2J"] for key in "abcde"]])
+    rewritten(tmp_path / "data", "mine.npz", metadata=metadata)
+    out = benchmark("datasets", "--format", "csv")[1]
+    assert ",'=HYPERLINK(0)," in out and "\x1b" not in out
+
+
+def test_own_data_is_not_kept_in_a_cache(monkeypatch, tmp_path):
+    """Files that are in the cache folder, as earlier versions left them, go on being found there."""
+    for kind in ("cache", "data"):
+        monkeypatch.setattr(f"platformdirs.user_{kind}_path", lambda *names, kind=kind, **options: tmp_path / kind)
+        (tmp_path / kind / "datasets").mkdir(parents=True)
+    monkeypatch.delenv("SICONVNET_DATA", raising=False)
+    assert custom_path("mine") == tmp_path / "data" / "datasets" / "mine.npz"
+    for name, places in {"old": ["cache"], "mine": ["cache", "data/datasets"], "new": ["data/datasets"]}.items():
+        for place in places:
+            shutil.copy(dataset_path("emoji"), tmp_path / place / f"{name}.npz")
+    assert list_datasets()[-3:] == ["mine", "new", "old"]
+    assert dataset_path("old") == tmp_path / "cache" / "old.npz"
+    assert dataset_path("mine") == custom_path("mine") and load_dataset("new").num_classes == 36
+    assert RunSpec("standard", "mine", evaluation=2).dataset_key.startswith("mine-")
+    monkeypatch.setenv("SICONVNET_DATA", str(tmp_path / "chosen"))
+    assert custom_path("mine") == tmp_path / "chosen" / "mine.npz"
