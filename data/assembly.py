@@ -67,7 +67,8 @@ class Plan:
         recipe: how they are drawn.
         metadata: title, description, author, license, version, date; the last thing that is filled in.
         oblong: see `siconvnet.datasets.DatasetInfo`.
-        by_content: the file is to be identified by its content, see `siconvnet.datasets.identity`.
+        own: the pictures are the user's own, so that any number of them will do, and the file is identified by its
+            content; see `siconvnet.datasets.identity`.
     """
 
     class_names: Sequence[str]
@@ -76,7 +77,7 @@ class Plan:
     recipe: Recipe
     metadata: Mapping[str, str]
     oblong: bool = False
-    by_content: bool = False
+    own: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -146,6 +147,7 @@ def assemble(
         DatasetError: damaged pictures have used up all spare objects, a worker died, or the disk is full.
     """
     replaced = LeftOut()
+    lost: list[Slot] = []
     with _scratch(path, plan) as scratch:
         slots = dict(plan.slots)
         todo = {slot: candidate for slot, candidate in slots.items() if slot not in scratch.positions}
@@ -154,17 +156,22 @@ def assemble(
             for slot, reason in failed.items():
                 replaced.add(reason, slots[slot].photo.key)
             todo = {}
-            missing: Counter[str] = Counter()
             for slot in failed:
-                replacement = spare(slot)
-                if replacement is None:
-                    missing[plan.class_names[slot.label]] += 1
+                if (replacement := spare(slot)) is None:
+                    lost.append(slot)
                 else:
                     todo[slot] = slots[slot] = replacement
-            if missing:
-                raise too_few(missing, plan.instances, len(plan.class_names), replaced)
+        if lost:
+            raise _too_few(plan, lost, replaced)
         _write(path, plan, scratch, replaced)
     return replaced
+
+
+def _too_few(plan: Plan, lost: Sequence[Slot], left_out: LeftOut) -> DatasetError:
+    missing = Counter(plan.class_names[slot.label] for slot in lost)
+    fewer = plan.instances - max(Counter((slot.label, slot.split) for slot in lost).values())
+    advice = [f"--instances {fewer}"] if plan.own and fewer else []
+    return too_few(missing, plan.instances, left_out, advice)
 
 
 def draw(task: Task) -> list[Drawn]:
@@ -306,7 +313,7 @@ def _write(path: Path, plan: Plan, scratch: _Scratch, replaced: LeftOut) -> None
         "psts": positions,
         "metadata": np.array(list(metadata.items())),
         "lbldata": np.array(list(plan.class_names)),
-        **({"identity": np.array(BY_CONTENT)} if plan.by_content else {}),
+        **({"identity": np.array(BY_CONTENT)} if plan.own else {}),
     }
     with replacing(path, check=lambda file: read_header(file, oblong=plan.oblong)) as stream:
         _write_members(stream, scratch.images, plan.shape, small)
@@ -321,4 +328,4 @@ def _write_members(stream: IO[bytes], images: Path, shape: tuple[int, ...], smal
             shutil.copyfileobj(source, member, BLOCK)
         for key, array in small.items():
             with archive.open(f"{key}.npy", "w") as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)

@@ -19,7 +19,7 @@ from .canvas import has_surroundings, square_around
 from .left_out import LeftOut
 from .parallel import default_jobs
 from .photos import GRAY_MODES, Photo, Unusable, opened, orientation, oriented_size
-from .selection import FRAMES, Candidate, Chooser, Frame, Slot, shuffled
+from .selection import FRAMES, Candidate, Chooser, Frame, Slot, largest, shuffled
 from .texts import utf8_name
 
 Background = Literal["crop", "black", "mean"]
@@ -161,7 +161,7 @@ def build(name: str, path: Path, options: Options, *, jobs: int | None = None, p
         notes.append(f"{len(gray) - sum(gray)} of the {len(slots)} objects are in colour and are written as gray.")
     recipe = Recipe(background, channels, options.seed)
     metadata = _metadata(name, options, background, notes)
-    plan = Plan(names, options.instances, slots, recipe, metadata, by_content=True)
+    plan = Plan(names, options.instances, slots, recipe, metadata, own=True)
 
     def spare(slot: Slot) -> Candidate | None:
         candidate = chooser.take(names[slot.label], slot.split)
@@ -189,7 +189,7 @@ def _choose_classes(pools: Mapping[str, list[Candidate]], number: int | None) ->
         return sorted(pools)
     if number > len(pools):
         raise InvalidArgument(f"--classes {number}: there are only {len(pools)} classes.")
-    return sorted(sorted(pools, key=lambda name: (-len(pools[name]), name))[:number])
+    return sorted(largest(pools, number))
 
 
 def _metadata(name: str, options: Options, background: str, notes: list[str]) -> dict[str, str]:

@@ -121,32 +121,66 @@ class Chooser:
         """Candidates for every slot of these classes, the scarcest class first as it has the least choice.
 
         Raises:
-            DatasetError: a class has too few; the message says how many are missing in which.
+            DatasetError: a class has too few; the message says how many are missing in which, and what would do.
         """
+        slots, missing = self._try(names, instances)
+        if missing:
+            lacking = {name: len(places) for name, places in missing.items()}
+            raise too_few(lacking, instances, self.left_out, self._advice(names, instances, missing))
+        return slots
+
+    def _try(self, names: Sequence[str], instances: int) -> tuple[dict[Slot, Candidate], dict[str, list[int]]]:
+        """The slots that can be filled, and of each class with too few the instances that lack one."""
         slots: dict[Slot, Candidate] = {}
-        missing: dict[str, int] = {}
+        missing: dict[str, list[int]] = {}
         for name in sorted(names, key=lambda name: (len(self.pools[name]), name)):
             for instance in range(instances):
                 for split in ANY_SPLIT:
                     candidate = self.take(name, split)
                     if candidate is None:
-                        missing[name] = missing.get(name, 0) + 1
+                        missing.setdefault(name, []).append(instance)
                     else:
                         slots[Slot(split, names.index(name), instance)] = candidate
-        if missing:
-            raise too_few(missing, instances, len(names), self.left_out)
-        return slots
+        return slots, missing
+
+    def _advice(self, names: Sequence[str], instances: int, missing: Mapping[str, list[int]]) -> list[str]:
+        """Options that were tried and do."""
+        advice = []
+        fewer = min(places[0] for places in missing.values())
+        while fewer and not self._suffice(names, fewer):
+            fewer -= 1
+        if fewer:
+            advice.append(f"--instances {fewer}")
+        ranked = largest(self.pools, len(names))
+        kept = next(place for place, name in enumerate(ranked) if name in missing)
+        if kept >= 2 and self._suffice(ranked[:kept], instances):
+            advice.append(f"--classes {kept}")
+        return advice
+
+    def _suffice(self, names: Sequence[str], instances: int) -> bool:
+        fresh = Chooser(self.pools, self.admit)
+        fresh._content = self._content
+        return not fresh._try(names, instances)[1]
 
 
-def too_few(missing: Mapping[str, int], instances: int, num_classes: int, left_out: LeftOut) -> DatasetError:
-    """The error for classes with too few objects."""
-    needed = instances * len(SPLITS)
+def largest(pools: Mapping[str, Sequence[Candidate]], number: int) -> list[str]:
+    """The names of the classes with the most candidates, the largest first."""
+    return sorted(pools, key=lambda name: (-len(pools[name]), name))[:number]
+
+
+def too_few(missing: Mapping[str, int], instances: int, left_out: LeftOut, advice: Sequence[str]) -> DatasetError:
+    """The error for classes with too few objects.
+
+    Args:
+        missing: class -> how many it lacks.
+        instances: objects per class and split.
+        left_out: what could not be used.
+        advice: options with which it would do.
+    """
     listed = [f"{name!r} lacks {count}" for name, count in sorted(missing.items(), key=lambda item: -item[1])]
-    more = f" and {len(listed) - 5} more classes" if len(listed) > 5 else ""
-    fewer = instances - max(-(-count // len(SPLITS)) for count in missing.values())
-    advice = [f"--instances {fewer}"] if fewer > 0 else []
-    if num_classes - len(missing) >= 2:
-        advice.append(f"--classes {num_classes - len(missing)}")
+    others = len(listed) - 5
+    more = f" and {others} more {'class' if others == 1 else 'classes'}" if others > 0 else ""
+    needed = instances * len(SPLITS)
     return DatasetError(
         f"too few objects: of the {needed} needed for each class ({len(SPLITS)} splits x {instances}), "
         f"{', '.join(listed[:5])}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,9 @@ class Npz:
             if int.from_bytes(stream.read(width), "little") > MAX_HEADER:
                 raise DatasetError(f"{self._path}: {key} has a header of more than {MAX_HEADER} bytes.")
             stream.seek(np.lib.format.MAGIC_LEN)
-            shape, fortran_order, dtype = read(stream)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of headers that Python 2 wrote, and of odd escapes in them
+                shape, fortran_order, dtype = read(stream)
             offset = stream.tell()
         if dtype.hasobject:
             raise DatasetError(f"{self._path}: {key} holds Python objects, which are never loaded; expected an array.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from pictures import photo, red_box
 from PIL import Image
 
 from benchmark.data import folders
-from siconvnet.datasets import dataset_info, list_datasets, load_dataset
+from siconvnet.datasets import dataset_info, dataset_path, list_datasets, load_dataset
+from siconvnet.datasets.identity import identify_file
 from siconvnet.errors import DatasetError
 
 
@@ -75,6 +77,28 @@ def test_same_seed_same_pixels_however_many_workers(benchmark, image_folder, tmp
     one, two, other = (load_dataset(name) for name in ("one", "two", "other"))
     assert np.array_equal(one.images, two.images) and np.array_equal(one.header.positions, two.header.positions)
     assert not np.array_equal(one.header.positions, other.header.positions)
+
+
+def test_the_same_pictures_are_the_same_dataset(benchmark, image_folder, monkeypatch):
+    """Built on another day, under another licence or name: runs on it are found again. Another seed is another one."""
+    folder = image_folder(number=4)
+    build = ("data", "build", "mine", "--images", folder, "--instances", 1, "--jobs", 1)
+
+    def identity(*options) -> tuple[str, str]:
+        assert benchmark(*build, *options)[0] == 0
+        return load_dataset("mine").metadata["date"], identify_file(dataset_path("mine"))
+
+    day, first = identity()
+
+    class Tomorrow(datetime.date):
+        @classmethod
+        def today(cls):
+            return datetime.date(2999, 12, 31)
+
+    monkeypatch.setattr("benchmark.data.custom.datetime.date", Tomorrow)
+    next_day, second = identity("--licence", "CC0")
+    assert day != next_day == "31 December 2999" and first == second
+    assert identity("--seed", 1)[1] != first
 
 
 def test_no_picture_is_in_two_splits(benchmark, image_folder):

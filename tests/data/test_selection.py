@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from benchmark.data.canvas import Box
 from benchmark.data.left_out import LeftOut
 from benchmark.data.photos import FilePhoto, Unusable
-from benchmark.data.selection import Candidate, Chooser, Slot, shuffled
+from benchmark.data.selection import Candidate, Chooser, Slot, largest, shuffled
 from siconvnet.errors import DatasetError
 
 BOX = Box(0, 0, 64, 64)
@@ -120,6 +121,39 @@ def test_too_few_says_how_many_where_and_what_to_do(pictures):
     assert "--instances 2 or --classes 2" in message
     assert len(chooser(pools).fill(["a", "b", "c"], 2)) == 18, "and the advice is right"
     assert len(chooser(pools).fill(["a", "c"], 3)) == 18
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_advice_holds(pictures, seed):
+    """Whatever the pools, their splits and what is not admitted: the options that a failure names do."""
+    rng = random.Random(seed)
+    files = iter(pictures(200))
+    pools: dict[str, list[Candidate]] = {}
+    for name in "abcde"[: rng.randint(2, 5)]:
+        homes = rng.choice([[(0, 1, 2)], [(0, 1), (2,)], [(0,), (1,), (2,)]])
+        pools[name] = [Candidate(next(files), splits=rng.choice(homes)) for _ in range(rng.randint(1, 30))]
+    refused = {candidate.photo.key for pool in pools.values() for candidate in pool if rng.random() < 0.2}
+
+    def admit(candidate):
+        if candidate.photo.key in refused:
+            raise Unusable("ugly")
+
+    names = sorted(pools)
+    try:
+        chooser(pools, admit).fill(names, 9)
+    except DatasetError as error:
+        message = str(error)
+    else:
+        return
+    if found := re.search(r"--instances (\d+)", message):
+        chooser(pools, admit).fill(names, int(found[1]))
+        with pytest.raises(DatasetError):
+            chooser(pools, admit).fill(names, int(found[1]) + 1)
+    else:
+        with pytest.raises(DatasetError):
+            chooser(pools, admit).fill(names, 1)
+    if found := re.search(r"--classes (\d+)", message):
+        chooser(pools, admit).fill(sorted(largest(pools, int(found[1]))), 9)
 
 
 def test_shuffling_depends_on_the_seed_alone():
