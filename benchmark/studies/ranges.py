@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,12 @@ ALL = "all"
 PUBLISHED = "published"
 #: No grid is larger; a slip such as 1-1000000000 must not eat the memory.
 MOST = 1_000_000
+#: The most values that are written one by one, and the most characters of each.
+MOST_PARTS, LONGEST = 20_000, 4096
+
+#: Without leading zeros, which YAML 1.1 takes for base eight, so that the meaning would be unclear.
+_NUMBER = "0|[1-9][0-9]{0,17}"
+_DECIMAL = re.compile(r"\+?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 T = TypeVar("T")
 
@@ -29,10 +36,15 @@ def parts(value: object, what: str) -> list[str]:
     found: list[str] = []
     for item in items:
         if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-            raise InvalidArgument(f"{what}: {item!r} is neither text nor a number.")
-        found += [part.strip() for part in str(item).split(",")]
+            raise InvalidArgument(f"{what}: {reprlib.repr(item)} is neither text nor a number.")
+        new = [part.strip() for part in str(item).split(",")]
+        found += new
+        if len(found) > MOST_PARTS or any(len(part) > LONGEST for part in new):
+            raise InvalidArgument(
+                f"{what}: more than {MOST_PARTS:,} parts, or one of more than {LONGEST:,} characters."
+            )
     if not found or "" in found:
-        raise InvalidArgument(f"{what}: {value!r} is empty, or has an empty part.")
+        raise InvalidArgument(f"{what}: {reprlib.repr(value)} is empty, or has an empty part.")
     return found
 
 
@@ -44,11 +56,12 @@ def numbers(value: object, what: str) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in parts(value, what):
-        match = re.fullmatch(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?", part)
+        match = re.fullmatch(rf"({_NUMBER})(?:\s*-\s*({_NUMBER}))?", part)
         if not match:
             shown = part if len(part) <= 18 else f"{part[:18]}..."
             raise InvalidArgument(
-                f"{what}: {shown!r} is no whole number and no range of such, of at most 18 digits; write it as 1-5,8."
+                f"{what}: {shown!r} is neither a whole number of at most 18 digits nor a range; write 1-5,8, "
+                "without leading zeros."
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -81,12 +94,12 @@ def rates(value: object, what: str = "lrs") -> tuple[float | str, ...]:
     def rate(part: str) -> float | str:
         if part.lower() == PUBLISHED:
             return PUBLISHED
-        try:
-            number = float(part)
-        except ValueError:
-            number = 0.0
+        number = float(part) if _DECIMAL.fullmatch(part) else 0.0
         if not 0 < number < float("inf"):
-            raise InvalidArgument(f"{what}: {part!r} is no rate; give numbers above 0 such as 1e-3, or {PUBLISHED}.")
+            raise InvalidArgument(
+                f"{what}: {part!r} is not a rate; give numbers above 0 such as 1e-3, without leading zeros, "
+                f"or {PUBLISHED}."
+            )
         return number
 
     return _once(rate(part) for part in parts(value, what))
@@ -154,7 +167,7 @@ def evaluations(value: object) -> tuple[int, ...]:
     for part in parts(value, "evaluations"):
         if part == ALL:
             found += SCENARIOS
-        elif re.fullmatch(r"[\d\s-]+", part):
+        elif re.fullmatch(r"[0-9\s-]+", part):
             found += (find_scenario(number).id for number in numbers(part, "evaluations"))
         else:
             found.append(find_scenario(part).id)

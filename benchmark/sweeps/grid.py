@@ -18,7 +18,7 @@ from benchmark.spec import RunSpec
 from benchmark.studies import Study, find_study
 from benchmark.studies.axes import Axis
 from benchmark.studies.ranges import MOST, PUBLISHED
-from siconvnet.errors import InvalidArgument
+from siconvnet.errors import InvalidArgument, SiconvnetError
 
 if TYPE_CHECKING:
     from benchmark.store.run_states import RunState
@@ -100,10 +100,18 @@ class Grid:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Grid:
-        """The grid that `dataclasses.asdict` and JSON made `values` of."""
-        found = dict(values)
-        found["axes"] = {name: tuple(axis) for name, axis in found["axes"].items()}
-        return cls(**{**found, "select_over": tuple(found["select_over"])})
+        """The grid that `dataclasses.asdict` and JSON made `values` of.
+
+        Raises:
+            InvalidArgument: it is not one.
+        """
+        try:
+            axes = {name: tuple(axis) for name, axis in values["axes"].items()}
+            return cls(**{**values, "axes": axes, "select_over": tuple(values["select_over"])})
+        except SiconvnetError:
+            raise
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InvalidArgument(f"not a grid: {' '.join(str(error).split())[:200]}.") from None
 
 
 def _default(axis: Axis) -> tuple[Any, ...]:
@@ -249,6 +257,16 @@ def plan(grids: Sequence[Grid], runs: Iterable[RunState]) -> Plan:
                 waiting[first] = waiting.get(first, later) | later
     states = {key: FINISHED if key in finished else FAILED if key in failed else MISSING for key in specs}
     return Plan(specs, states, waiting, skips(grids))
+
+
+def check_size(grids: Iterable[Grid]) -> None:
+    """Refuse grids that are too large together.
+
+    Raises:
+        InvalidArgument: they are.
+    """
+    if (total := sum(grid.size for grid in grids)) > MOST:
+        raise InvalidArgument(f"the grids up to here have {total:,} runs; at most {MOST:,} are accepted.")
 
 
 def narrow(grid: Grid, axes: Mapping[str, Sequence[object]]) -> Grid | None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -269,13 +270,13 @@ def test_ranges() -> None:
         ({"seeds": "5-1"}, "the range '5-1' is empty"),
         ({"seeds": ""}, "is empty"),
         ({"seeds": "1,,2"}, "empty part"),
-        ({"seeds": "one"}, "no whole number and no range"),
-        ({"seeds": "-1"}, "no whole number"),
+        ({"seeds": "one"}, "neither a whole number"),
+        ({"seeds": "-1"}, "neither a whole number"),
         ({"seeds": "1-99999999999"}, "more than"),
         ({"seeds": "5000000000"}, "seed 5000000000 is not accepted"),
-        ({"lrs": "fast"}, "'fast' is no rate"),
-        ({"lrs": "0"}, "'0' is no rate"),
-        ({"lrs": "nan"}, "'nan' is no rate"),
+        ({"lrs": "fast"}, "'fast' is not a rate"),
+        ({"lrs": "0"}, "'0' is not a rate"),
+        ({"lrs": "nan"}, "'nan' is not a rate"),
         ({"models": "*pol"}, "no model matches"),
         ({"models": "pixelpool"}, "Did you mean 'pixel_pool'"),
         ({"datasets": "emojis"}, "Did you mean 'emoji'"),
@@ -283,6 +284,10 @@ def test_ranges() -> None:
         ({"evaluations": "1-7"}, "unknown evaluation '5'"),
         ({"evaluations": "Mid2Rset"}, "Did you mean 'Mid2Rest'"),
         ({"kernel_sizes": "4"}, "odd"),
+        ({"seeds": "010"}, "'010' is neither a whole number .* without leading zeros"),
+        ({"seeds": "1_0"}, "'1_0' is neither a whole number"),
+        ({"lrs": "010"}, "'010' is not a rate"),
+        ({"lrs": "1_0"}, "'1_0' is not a rate"),
         ({"epochs": "0"}, "at least 1"),
         ({"epochs": "1-3"}, "not one whole number"),
         ({"select_lr_over_seeds": "1-5"}, "at least two lrs"),
@@ -290,7 +295,7 @@ def test_ranges() -> None:
     ],
 )
 def test_nonsense_is_one_clear_line(values: dict[str, str], message: str) -> None:
-    with pytest.raises(SiconvnetError, match=message.replace("*", r"\*")) as caught:
+    with pytest.raises(SiconvnetError, match=message.replace("*p", r"\*p")) as caught:
         choose_grids({"models": "standard", "datasets": "emoji", **values})
     assert "\n" not in str(caught.value)
 
@@ -307,18 +312,28 @@ def test_hundred_million_runs_are_refused() -> None:
         ("grid: []", "Did you mean 'grids'"),
         ("grids: []", "grids is empty"),
         ("grids: standard", "list of at least one grid"),
-        ("grids: [standard]", "no mapping of axes"),
+        ("grids: [standard]", "must be a mapping of axes"),
         ("grids: [{models: standard}]", "needs datasets"),
         ("grids: [{models: standard, datasets: emoji, seeds: }]", "seeds is empty"),
         ("grids: [{models: standard, datasets: emoji, seeds: 9-1}]", "range '9-1' is empty"),
         ("grids: [{models: standard, datasets: emoji, seeds: {a: 1}}]", "neither text nor a number"),
         ("grids:\n- models: standard\n  datasets: emoji\n  models: xu", "line 4: 'models' is there twice"),
-        ("grids: [{models: [standard}]", "no YAML"),
-        ("grids:\n- ? [a]\n  : 1", "line 2: a list or a mapping is no key"),
+        ("grids: [{models: [standard}]", "not YAML"),
+        ("grids:\n- ? [a]\n  : 1", "line 2: a list or a mapping cannot be a key"),
         ("just text", "must be a mapping"),
         ("", "must be a mapping"),
         ("grids: [{models: standard, datasets: emoji}, {models: pixl, datasets: emoji}]", "grid 2: unknown model"),
-        ("!!python/object/apply:os.getcwd []", "no YAML"),
+        ("description: {a: 1}\ngrids: [{models: standard, datasets: emoji}]", "description must be text"),
+        ("grids: [{models: standard, datasets: emoji, seeds: 010}]", "seeds: '010' is neither a whole number"),
+        ("grids: [{models: standard, datasets: emoji, seeds: 1:30}]", "seeds: '1:30' is neither a whole number"),
+        ("grids: [{models: standard, datasets: emoji, seeds: 2024-13-45}]", "seeds: '2024-13-45' is neither"),
+        ("grids: [{models: standard, datasets: emoji, seeds: 0b_}]", "seeds: '0b_' is neither a whole number"),
+        ("grids: [{models: standard, datasets: emoji, seeds: !!int x}]", "line 1: tags such as"),
+        ('grids: ["\\UFFFFFFFF"]', "not YAML"),
+        ("grids: " + "[" * 5000, "line 1: more than 20 levels"),
+        ("a: &a [*a]", r"line 1: \*a stands inside of what it names"),
+        ("a: &a [1]\ngrids: [*b]", "line 2: not YAML .*undefined alias"),
+        ("!!python/object/apply:os.getcwd []", "tags such as 'tag:yaml.org,2002:python/object/apply"),
     ],
 )
 def test_suite_with_a_mistake_is_one_clear_line(text: str, message: str) -> None:
@@ -326,6 +341,55 @@ def test_suite_with_a_mistake_is_one_clear_line(text: str, message: str) -> None
         parse_suite(text, "mine.yaml")
     assert str(caught.value).startswith("suite mine.yaml")
     assert "\n" not in str(caught.value)
+
+
+def bomb(kind: str) -> str:
+    """A suite of a few hundred bytes that stands for ten to the power of twelve values."""
+    levels = [f"l{number}" for number in range(12)]
+    if kind == "lists":
+        lines = [f"{one}: &{one} [{', '.join([f'*{below}'] * 10)}]" for below, one in itertools.pairwise(levels)]
+        return "\n".join(["l0: &l0 [x]", *lines, "grids: *l11"])
+    lines = [f"{one}: &{one} {{<<: [{', '.join([f'*{below}'] * 10)}]}}" for below, one in itertools.pairwise(levels)]
+    return "\n".join(["l0: &l0 {x: 1}", *lines, "grids: [*l11]"])
+
+
+@pytest.mark.parametrize("kind", ["lists", "merges"])
+def test_anchors_do_not_multiply_without_end(kind: str) -> None:
+    text = bomb(kind)
+    assert len(text) < 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgument, match=r"line \d+: more than 20,000 values") as caught:
+            parse_suite(text, "mine.yaml")
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 200
+
+
+def test_anchors_and_merges_of_a_suite_work() -> None:
+    text = (
+        "grids:\n- &first {models: standard, datasets: emoji, seeds: &few 1-2}\n- {<<: *first, models: xu, seeds: *few}"
+    )
+    first, second = parse_suite(text, "mine.yaml").grids
+    assert (first.axes["models"], second.axes["models"]) == (("standard",), ("xu",))
+    assert first.seeds == second.seeds == (1, 2)
+
+
+def test_grids_of_a_suite_have_a_common_limit() -> None:
+    grid = "- {models: standard, datasets: emoji, evaluations: 1, seeds: 0-499999}\n"
+    assert len(parse_suite("grids:\n" + 2 * grid, "mine.yaml").grids) == 2
+    with pytest.raises(InvalidArgument, match="grid 3: the grids up to here have 1,500,000 runs; at most 1,000,000"):
+        parse_suite("grids:\n" + 40 * grid, "mine.yaml")
+
+
+def test_what_is_not_a_small_regular_file_is_not_a_suite(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(SiconvnetError, match="not a regular file"):
+        load_suite(str(tmp_path / "pipe.yaml"))
+    (tmp_path / "large.yaml").write_text("# " + "x" * 2**18)
+    with pytest.raises(SiconvnetError, match="more than 262,144 bytes"):
+        load_suite(str(tmp_path / "large.yaml"))
 
 
 def test_suite_of_ones_own(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_rates_are_selected_in_any_study() -> None:
 def test_suite_is_what_was_published() -> None:
     specs = [spec for grid in load_suite("mnist-scale").grids for spec in expand(grid)]
     assert len({spec.hash for spec in specs}) == len(specs) == 300
-    found = {(spec.model, spec.settings.settings.augment) for spec in specs}
+    found = {(spec.model, spec.settings.augment) for spec in specs}
     learned = {spec.model for grid in load_suite("scale-learning").grids for spec in expand(grid)}
     assert {(e.model, e.augment) for e in published.all_errors("mnist-scale") if e.model not in learned} <= found
     # Two choices of scales: each with its training. One: both.
@@ -81,7 +81,7 @@ def test_suite_is_what_was_published() -> None:
     assert all(model.startswith("ses_learned") for model in others)
     assert ("ses_scalar_28p", False) not in found and ("ses_scalar_28", True) not in found
     assert {("cnn_28", False), ("cnn_28", True)} <= found
-    assert {spec.settings.settings.realization for spec in specs} == set(range(6))
+    assert {spec.settings.realization for spec in specs} == set(range(6))
     _, grids = choose_grids({"suite": "mnist-scale", "models": "ses_*", "realizations": "0", "augment": "yes"})
     assert [spec.model for grid in grids for spec in expand(grid)] == [
         f"ses_{kind}_{side}p" for kind in ("scalar", "vector") for side in (28, 56)
@@ -112,7 +112,7 @@ def test_the_own_value_of_a_model_stands_beside_others(isrs: object) -> None:
     ("values", "message"),
     [
         ({"realizations": "0-9"}, r"realizations 0\.\.5, not 6"),
-        ({"realizations": "x"}, "no whole number and no range"),
+        ({"realizations": "x"}, "neither a whole number"),
         ({"augment": "maybe"}, "'maybe' is neither no nor yes nor both"),
         ({"evaluations": "2"}, "evaluations is no axis of MNIST-Scale; it has datasets, realizations"),
         ({"kernel_sizes": "7"}, "kernel_sizes is no axis of MNIST-Scale"),

@@ -17,7 +17,7 @@ from sweep_bench import Bench
         (["--tracking-uri", "ftp://x"], "not accepted"),
         (["--seeds", "3-1"], "empty"),
         (["--work-dir", "/dev/null/x"], "cannot write"),
-        (["--seeds", "1" * 5000], "no range of such, of at most 18 digits"),
+        (["--seeds", "1" * 5000], "whole number of at most 18 digits"),
         (["--checkpoint-every", "nan"], "'nan' is no finite number"),
         (["--executor", "ray", "--device", "cpu", "--ray-gpus", "0.5"], "--device cpu contradicts --ray-gpus 0.5"),
         (["--executor", "ray", "--device", "cuda", "--ray-gpus", "0"], "--device cuda contradicts --ray-gpus 0"),

@@ -8,6 +8,7 @@ lets validation choose one of its `lrs` for each cell before the other seeds run
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.studies import Study, all_studies, find_study, ranges, study_of
-from benchmark.sweeps.grid import Grid, narrow, validate
+from benchmark.sweeps.grid import Grid, check_size, narrow, validate
+from benchmark.sweeps.suites.reading import read_file, read_mapping
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 
 SUFFIXES = (".yaml", ".yml")
@@ -47,11 +49,7 @@ def load_suite(name: str) -> Suite:
         SiconvnetError: the file cannot be read.
     """
     if name.endswith(SUFFIXES):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SiconvnetError(f"cannot read the suite {name!r}: {getattr(error, 'strerror', error)}.") from None
-        return parse_suite(text, name)
+        return parse_suite(read_file(Path(name)), name)
     if name not in (known := list_suites()):
         raise UnknownName("suite", name, known)
     return parse_suite(resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"), name)
@@ -59,25 +57,28 @@ def load_suite(name: str) -> Suite:
 
 def parse_suite(text: str, name: str) -> Suite:
     """The suite that a YAML text describes; `name` is for messages."""
-    values = _read(text, name)
+    values = read_mapping(text, f"suite {name}")
     _check_keys(values, ("description", "grids"), f"suite {name}")
     entries = values.get("grids")
     if not isinstance(entries, list) or not entries:
         raise InvalidArgument(f"suite {name}: 'grids' must be a list of at least one grid.")
-    grids = []
+    description = values.get("description", "")
+    if not isinstance(description, str):
+        raise InvalidArgument(f"suite {name}: description must be text.")
+    grids: list[Grid] = []
     for number, entry in enumerate(entries, start=1):
         where = f"suite {name}, grid {number}" if len(entries) > 1 else f"suite {name}"
         if not isinstance(entry, dict):
-            raise InvalidArgument(f"{where}: {entry!r} is no mapping of axes to values.")
+            raise InvalidArgument(f"{where}: {reprlib.repr(entry)} must be a mapping of axes to values.")
         _check_keys(entry, (*axis_names(), *LENGTHS, SELECT), where)
         try:
-            grid = make_grid(entry)
-            validate([grid])
+            grids.append(make_grid(entry))
+            check_size(grids)
+            validate(grids[-1:])
         except SiconvnetError as error:
             kind = InvalidArgument if isinstance(error, InvalidArgument) else SiconvnetError
             raise kind(f"{where}: {error}") from None
-        grids.append(grid)
-    return Suite(Path(name).stem, str(values.get("description") or "").strip(), tuple(grids))
+    return Suite(Path(name).stem, description.strip(), tuple(grids))
 
 
 def make_grid(values: Mapping[str, Any]) -> Grid:
@@ -134,39 +135,8 @@ def _check_keys(values: Mapping[Any, Any], known: tuple[str, ...], where: str) -
     for key, value in values.items():
         if key not in known:
             raise InvalidArgument(f"{where}: {UnknownName('key', key, known)}")
-        if value is None or value == []:
+        if value in (None, "", []):
             raise InvalidArgument(f"{where}: {key} is empty.")
-
-
-def _read(text: str, name: str) -> dict[Any, Any]:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses a key that is written twice, of which YAML would silently take the last."""
-
-    def construct(loader: Any, node: Any) -> dict[Any, Any]:
-        # Before `<<` is resolved: a key may be written beside one that it overrides there.
-        seen: set[str] = set()
-        for key, _ in node.value:
-            where = f"suite {name}, line {key.start_mark.line + 1}"
-            if not isinstance(key, yaml.ScalarNode):
-                raise InvalidArgument(f"{where}: a list or a mapping is no key.")
-            if key.value in seen:
-                raise InvalidArgument(f"{where}: {key.value!r} is there twice.")
-            seen.add(key.value)
-        loader.flatten_mapping(node)
-        return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
-
-    Loader.add_constructor("tag:yaml.org,2002:map", construct)
-    try:
-        values = yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InvalidArgument(f"suite {name}{line}: no YAML ({getattr(error, 'problem', None) or error}).") from None
-    if not isinstance(values, dict):
-        raise InvalidArgument(f"suite {name}: it must be a mapping with 'description' and 'grids'.")
-    return values
 
 
 def choose_grids(values: Mapping[str, Any]) -> tuple[str, tuple[Grid, ...]]:
