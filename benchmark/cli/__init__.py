@@ -12,7 +12,8 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,38 @@ _ASKED_NOTHING: tuple[type[click.UsageError], ...] = getattr(click.exceptions, "
 COMMANDS = {name: target for section in SECTIONS.values() for name, target in section.items()}
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group of commands, each of which refuses a second value of an option that takes one.
+
+    click would take the last of several in silence.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            its_own = click.Context(command, ctx, name, **command.context_settings)
+            _refuse_repeats(command.make_parser(its_own).parse_args(args=list(rest))[2])
+        return name, command, rest
+
+
+def _refuse_repeats(given: Iterable[click.Parameter]) -> None:
+    """Refuse a line with these parameters, as often as each is given.
+
+    Raises:
+        click.UsageError: naming the first option that stands there twice and cannot hold both.
+    """
+    for option, times in Counter(given).items():
+        if not isinstance(option, click.Option) or option.multiple or option.count or times == 1:
+            continue
+        if option.is_flag and not option.secondary_opts:  # says the same twice
+            continue
+        several = "; separate several by commas" if option.metavar == "LIST" else ""
+        raise click.UsageError(f"{max(option.opts, key=len)} is given {times} times, and takes one value{several}.")
+
+
+class LazyGroup(Group):
     """A group whose commands are imported one by one, and whose help lists them under headings."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

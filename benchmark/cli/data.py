@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli import Group
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmark.data import Report
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Build the data files, download them, and verify them."""
 

@@ -218,6 +218,26 @@ def test_wrong_commands(line: list[str], message: str, capsys: Capture) -> None:
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["run", "-m", "standard", "-m", "xu"], "--model is given 2 times, and takes one value."),
+        (["sweep", "-m", "xu", "--models", "standard"], "--models is given 2 times.*; separate several by commas"),
+        (["leaderboard", "--tracking-uri", "a", "--tracking-uri", "b"], "--tracking-uri is given 2 times"),
+        (["data", "build", "x", "--boxes", "stored", "--boxes", "stored"], "--boxes is given 2 times"),
+    ],
+)
+def test_no_option_swallows_another_value(line: list[str], message: str, capsys: Capture) -> None:
+    assert main(line) == 2
+    _, err = capsys.readouterr()
+    assert re.search(message, err) and err.count("\n") == 1
+
+
+def test_options_that_take_several_values_do() -> None:
+    assert main(["leaderboard", "--source", "published", "-m", "standard", "-m", "xu"]) == 0
+    assert main(["models", "--help", "--help"]) == 0
+
+
 @pytest.mark.parametrize("line", [[], ["data"]])
 def test_group_alone_is_its_help_as_it_is(line: list[str], capsys: Capture) -> None:
     _, asked, _ = run(capsys, *line, "--help")
