@@ -36,7 +36,7 @@ def only_one_line(function: Any, *arguments: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS) | st.characters(), max_size=40).map("".join))
 def test_texts(text: str) -> None:
     only_one_line(read_mapping, text, "suite x")
