@@ -63,7 +63,7 @@ def measure(path: Path, classes: int, instances: int, batches: int) -> Iterator[
     from benchmark.studies.stir import StirTask
     from benchmark.training.loop import Training
 
-    spec = RunSpec("standard", str(path), 2)
+    spec = RunSpec("standard", str(path), evaluation=2)
     task = StirTask(spec, torch.device("cpu"))
     yield "images unpacked"
     model = task.create_model()

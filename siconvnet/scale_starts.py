@@ -70,7 +70,7 @@ def find_freedom(name: str) -> Freedom:
     Raises:
         UnknownName: there is none; the message suggests the nearest.
     """
-    if name not in PARAMETERISATIONS:
+    if not isinstance(name, str) or name not in PARAMETERISATIONS:
         raise UnknownName("parameterisation", name, PARAMETERISATIONS)
     return PARAMETERISATIONS[name]
 

@@ -168,6 +168,10 @@ ELSEWHERE = {
     "benchmark/sweeps/executors/worker.py": {"os.open(log": "a log, which grows"},
     "benchmark/system/files.py": {"np.savez_compressed(stream": "of `replacing`"},
     "benchmark/timing/steps.py": {"Path(os.devnull)": "a device"},
+    "benchmark/training/checkpoints.py": {
+        "self.path.replace(self._aside": "a damaged file, set aside",
+        "torch.save(content, buffer": "into memory",
+    },
     "benchmark/training/records.py": {"": "into a folder that appears whole; see `laid`"},
     "benchmark/training/work_folder.py": {"path.write_text": "half of it is read as nothing"},
     "data/assembly.py": {"task.images": "scratch", "self.images": "scratch", "self._journal_path": "scratch"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchmark.studies import ranges
 from benchmark.studies.axes import Axis, Values
 from benchmark.studies.base import Study
-from benchmark.studies.settings import ABOVE_ZERO, Hashed, Settings, option_text, setting, settings_of
+from benchmark.studies.settings import ABOVE_ZERO, Hashed, Settings, as_float, option_text, setting, settings_of
 from siconvnet.errors import InvalidArgument
 from siconvnet.scale_starts import (
     LEARNERS,
@@ -147,10 +147,7 @@ def without_redundant(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _floats(values: Mapping[str, Any]) -> dict[str, Any]:
     # 2 and 2.0 are the same scale and must have the same hash.
-    return {
-        name: float(value) if name in ("sigma", "isr") and type(value) is int else value
-        for name, value in values.items()
-    }
+    return {name: as_float(value) if name in ("sigma", "isr") else value for name, value in values.items()}
 
 
 def resolved(spec: RunSpec[Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 
 from siconvnet.errors import InvalidArgument
 
@@ -25,12 +26,13 @@ def parse_range(value: object) -> tuple[float, float]:
     parts = value.split(",") if isinstance(value, str) else [value] if type(value) in (int, float) else value
     try:
         numbers = tuple(float(part) for part in parts)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) == 1:
         numbers *= 2
     if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] < math.inf:
         raise InvalidArgument(
-            f"scale range {value!r} is not accepted: give the smallest and the largest scale, both above 0, as in 1,8."
+            f"scale range {reprlib.repr(value)} is not accepted: give the smallest and the largest scale, both above 0, "
+            "as in 1,8."
         )
     return numbers[0], numbers[1]

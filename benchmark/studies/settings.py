@@ -12,6 +12,7 @@ import enum
 import functools
 import math
 import reprlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,11 @@ class Hashed(enum.Enum):
     """Where it differs from its default."""
     GIVEN = enum.auto()
     """Where it is not None: it concerns some models only, and None stands for the model's own value."""
+
+
+def as_float(value: Any) -> Any:
+    """An integer as a float; anything else, and what is larger than any float, as it is, for `Setting.check`."""
+    return float(value) if type(value) is int and abs(value) <= sys.float_info.max else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +129,8 @@ class Setting:
             raise InvalidArgument(f"{self.words} must be printable text, not {reprlib.repr(value)}.")
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidArgument(f"{self.words} {value!r} is not accepted: it must be finite and {self._bounds()}.")
-        if isinstance(value, int | float) and not self.low <= value <= (self.high if self.kind is int else math.inf):
+        most = self.high if self.kind is int else sys.float_info.max
+        if isinstance(value, int | float) and not self.low <= value <= most:
             raise InvalidArgument(f"{self.words} {reprlib.repr(value)} is not accepted: it must be {self._bounds()}.")
 
     def _bounds(self) -> str:
@@ -255,8 +262,8 @@ class Settings:
     def __post_init__(self) -> None:
         # 1 and 1.0 are the same rate and must have the same hash.
         for found in settings_of(type(self)).values():
-            if found.kind is float and type(value := getattr(self, found.name)) is int:
-                object.__setattr__(self, found.name, float(value))
+            if found.kind is float:
+                object.__setattr__(self, found.name, as_float(getattr(self, found.name)))
 
     def check(self) -> None:
         """Check every value by itself; imports and reads nothing.

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from benchmark.events import Result
 from benchmark.spec import RunSpec
-from benchmark.studies import STUDIES
 from benchmark.training import records
 from benchmark.training.execution import execute
 from benchmark.training.records import RecordError
@@ -34,8 +33,8 @@ ODD = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
 SPECS = [
-    RunSpec("standard", "emoji", 2),
-    RunSpec("ses_learned", "few.npz", 1, sigma=1.7, isr=2.5),
+    RunSpec("standard", "emoji", evaluation=2),
+    RunSpec("ses_learned", "few.npz", evaluation=1, sigma=1.7, isr=2.5),
     RunSpec("cnn_28", "mnist-scale", realization=3, augment=True),
     RunSpec("scale_probe", "mnist-range", scale_range="1,4"),
     RunSpec("wrn_16_8", "stl10", amp="float16"),
@@ -56,7 +55,7 @@ def changes(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from(names), ODD, max_size=3)
 
 
-NAMES = sorted({name for study in STUDIES.values() for name in study.fields} | {"unheard_of"})
+NAMES = sorted({name for spec in SPECS for name in spec.to_dict()} | {"scale_parameterisation", "unheard_of"})
 
 
 @given(st.sampled_from(SPECS), changes(NAMES), st.sets(st.sampled_from(NAMES), max_size=2))
@@ -76,7 +75,9 @@ def test_a_hundred_thousand_values_of_a_run(spec: RunSpec, changed: dict[str, An
 
 @pytest.fixture(scope="module")
 def record(few_icons: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    result: Result = execute(RunSpec("standard", str(few_icons), 2, kernel_size=3, max_epochs=1), device="cpu")
+    result: Result = execute(
+        RunSpec("standard", str(few_icons), evaluation=2, kernel_size=3, max_epochs=1), device="cpu"
+    )
     yield records.write(result, tmp_path_factory.mktemp("records"))
 
 

@@ -175,7 +175,7 @@ def test_foreign_checkpoint_is_refused_and_the_run_begins_anew(
 
 
 def test_damaged_checkpoint_is_set_aside_whatever_the_damage(icons: Path, tmp_path: Path) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=3, patience=3)
     path = tmp_path / "run.pt"
     stopped(spec, path, 2)
     whole = path.read_bytes()
@@ -197,7 +197,7 @@ def test_damaged_checkpoint_is_set_aside_whatever_the_damage(icons: Path, tmp_pa
 
 @pytest.mark.parametrize("seconds", ["long", None, float("nan"), -1.0])
 def test_time_that_is_none_counts_as_nothing(icons: Path, tmp_path: Path, seconds: object) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
     path = tmp_path / "run.pt"
     stopped(spec, path, 1)
     content = read_content(path)
@@ -211,7 +211,7 @@ def test_time_that_is_none_counts_as_nothing(icons: Path, tmp_path: Path, second
 
 
 def test_another_number_of_threads_is_said(icons: Path, tmp_path: Path) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
     path, before = tmp_path / "run.pt", torch.get_num_threads()
     stopped(spec, path, 1)
     checkpoint = Checkpoint(path, spec)
@@ -226,7 +226,7 @@ def test_another_number_of_threads_is_said(icons: Path, tmp_path: Path) -> None:
 def test_clock_that_is_set_back_gives_no_negative_times(
     icons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = RunSpec("standard", str(icons), 2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
+    spec = RunSpec("standard", str(icons), evaluation=2, kernel_size=3, lr=1e-3, max_epochs=2, patience=2)
     now = itertools.count(2e9, -3600)
     monkeypatch.setattr("time.time", lambda: next(now))
     result = execute(spec, device="cpu")
