@@ -32,7 +32,7 @@ def parse_range(value: object) -> tuple[float, float]:
         numbers *= 2
     if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1] < math.inf:
         raise InvalidArgument(
-            f"scale range {reprlib.repr(value)} is not accepted: give the smallest and the largest scale, both above 0, "
-            "as in 1,8."
+            f"scale range {reprlib.repr(value)} is not accepted: give the smallest and the largest scale, both above "
+            "0, as in 1,8."
         )
     return numbers[0], numbers[1]
