@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,15 @@ import numpy.typing as npt
 
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.errors import DatasetError
+from siconvnet.regular_files import open_regular
+
+from .photos import Unusable
+from .texts import read_bytes
 
 EMBEDDED_FILE = EMBEDDED / "mnist_digits.npz"
 NUM_INSTANCES = 50
+_MAX_BYTES = 2**26
+"""Of an IDX file: the largest of MNIST's has 47 MB."""
 
 
 def build(source: Path | None = None, *, jobs: int = 1, progress: bool = False) -> dict[str, npt.NDArray]:
@@ -71,10 +78,10 @@ def read_idx(folder: Path, name: str, num_dims: int) -> npt.NDArray[np.uint8]:
     """
     plain, packed = folder / name, folder / f"{name}.gz"
     try:
-        content = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+        content = read_bytes(plain, _MAX_BYTES) if plain.exists() else _unpacked(packed)
     except FileNotFoundError:
         raise DatasetError(f"{folder} holds no {name} (or {name}.gz); expected MNIST's four IDX files.") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error, Unusable) as error:
         raise DatasetError(f"cannot read {name} in {folder}: {error}.") from error
     header = 4 * (1 + num_dims)
     magic, *shape = (int(x) for x in np.frombuffer(content[:header].ljust(header, b"\0"), ">u4"))
@@ -82,6 +89,14 @@ def read_idx(folder: Path, name: str, num_dims: int) -> npt.NDArray[np.uint8]:
     if magic != 0x0800 + num_dims or len(content) - header != math.prod(shape):
         raise DatasetError(f"{name} in {folder} is no intact IDX file of {num_dims} dimensions.")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _unpacked(path: Path) -> bytes:
+    with open_regular(path) as stream, gzip.GzipFile(fileobj=stream) as content:
+        unpacked = content.read(_MAX_BYTES + 1)
+    if len(unpacked) > _MAX_BYTES:
+        raise Unusable("too large")
+    return unpacked
 
 
 def load() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

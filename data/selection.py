@@ -15,7 +15,7 @@ from siconvnet.errors import DatasetError
 
 from .canvas import Box
 from .left_out import LeftOut
-from .photos import FilePhoto, Photo, Unusable
+from .photos import FilePhoto, Photo, Unusable, VisionPhoto, opened
 
 ANY_SPLIT = tuple(range(len(SPLITS)))
 Frame = Literal["stored", "displayed"]
@@ -196,13 +196,15 @@ def shuffled(pool: Sequence[Candidate], seed: int) -> list[Candidate]:
 
 
 class _Content:
-    """Tells pictures apart by what is in their files: a copy under another name is the same picture."""
+    """Tells pictures apart by what is in them: a copy under another name is the same picture."""
 
     def __init__(self) -> None:
         self._first: dict[int, FilePhoto] = {}
-        self._digests: dict[FilePhoto, str] = {}
+        self._digests: dict[Photo, str] = {}
 
     def identity(self, photo: Photo) -> str:
+        if isinstance(photo, VisionPhoto):
+            return self._pixels(photo)
         if not isinstance(photo, FilePhoto):
             return photo.key
         # Files of different sizes differ; only those of equal size are read.
@@ -212,6 +214,14 @@ class _Content:
     def _named(self, first: FilePhoto, photo: FilePhoto) -> str:
         digests = {self._digest(first): first.key}
         return digests.get(self._digest(photo), self._digest(photo))
+
+    def _pixels(self, photo: VisionPhoto) -> str:
+        if photo not in self._digests:
+            with opened(photo) as image:
+                digest = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
+                digest.update(image.tobytes())
+            self._digests[photo] = digest.hexdigest()
+        return self._digests[photo]
 
     def _digest(self, photo: FilePhoto) -> str:
         if photo not in self._digests:

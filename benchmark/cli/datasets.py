@@ -81,6 +81,7 @@ def _others() -> list[dict[str, Any]]:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from siconvnet.datasets import data_dir, own_dir
@@ -97,7 +98,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         numbers = (str(row["classes"] or ""), chance, str(row["instances"] or ""), str(row["channels"] or ""))
         absent = "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
         state = "there" if row["present"] else row.get("parts") or absent
-        table.add_row(row["name"], *numbers, row["licence"], state)
+        table.add_row(escape(row["name"]), *numbers, escape(row["licence"] or ""), state)
     console.print(table)
     # Paths and addresses stand on lines of their own, never broken, so that they can be copied.
     indent = max(len(row["name"]) for row in rows) + 3

@@ -144,3 +144,11 @@ def test_own_data_is_not_kept_in_a_cache(monkeypatch, tmp_path):
     assert RunSpec("standard", "mine", evaluation=2).dataset_key.startswith("mine-")
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path / "chosen"))
     assert custom_path("mine") == tmp_path / "chosen" / "mine.npz"
+
+
+def test_words_of_a_file_are_no_markup(benchmark, tmp_path):
+    (tmp_path / "data").mkdir()
+    metadata = np.array([["license", "[/red] [bold]MIT"], *[[key, "[/]"] for key in "abcde"]])
+    rewritten(tmp_path / "data", "mine.npz", metadata=metadata)
+    code, out, err = benchmark("datasets")
+    assert code == 0 and "[/red]" in out, err

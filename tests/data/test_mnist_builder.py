@@ -133,6 +133,25 @@ def test_damaged_idx_files(damage, idx_folder):
         mnist_digits.select(idx_folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"\0" * 4000)[:-9], "ended before"),
+        (gzip.compress(b"")[:10] + b"\xff" * 40, "invalid block type"),
+        (gzip.compress(b"\0" * (2**26 + 1)), "too large"),
+        (None, "not a regular file"),
+    ],
+)
+def test_gzipped_files_that_are_not_to_be_unpacked(content, reason, tmp_path):
+    path = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DatasetError, match=f"cannot read t10k-labels-idx1-ubyte in .*{reason}"):
+        mnist_digits.read_idx(tmp_path, "t10k-labels-idx1-ubyte", 1)
+
+
 def test_bad_requests(tmp_path, monkeypatch):
     monkeypatch.setenv("SICONVNET_DATA", str(tmp_path))
     with pytest.raises(UnknownName, match=r"unknown builder 'mnits'. Did you mean 'mnist'"):

@@ -378,7 +378,7 @@ def gtsrb(root) -> None:
     folder.mkdir(parents=True)
     rows = ["Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"]
     for c in range(2):
-        photo((70, 70), (0, 0, 70, 70)).save(folder / f"{c:05d}.ppm")
+        photo((70, 70), (0, 0, 70, 60), seed=50 + c).save(folder / f"{c:05d}.ppm")
         rows.append(f"{c:05d}.ppm;70;70;0;0;70;70;{c}")
     (base / "GT-final_test.csv").write_text("\n".join(rows) + "\n")
 
@@ -411,6 +411,16 @@ def test_torchvision_mnist(benchmark, tmp_path):
     assert code == 0 and "30 of the 30 objects are smaller" in out, err
     dataset = load_dataset("digits")
     assert dataset.num_channels == 1 and dataset.class_names[0] == "0 - zero"
+
+
+def test_pictures_that_a_torchvision_dataset_holds_twice(benchmark, tmp_path):
+    """They are told by their pixels, so that none is both learned from and tested on."""
+    gtsrb(tmp_path)
+    folder = tmp_path / "gtsrb" / "GTSRB" / "Training" / "00000"
+    shutil.copy(folder / "00000_00000.ppm", folder / "00001_00000.ppm")
+    arguments = ("--torchvision", "GTSRB", "--images", tmp_path, "--instances", 1, "--jobs", 1)
+    code, _, err = benchmark("data", "build", "signs_of_germany", *arguments)
+    assert code == 1 and "'0' lacks 1; left out: 1 the same object again" in err
 
 
 def test_a_cifar_like_folder(benchmark, tmp_path):
