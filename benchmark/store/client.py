@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+#: How often a request is repeated, and in how many seconds a server must begin to answer questions.
+_USUAL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+_SOON = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_QUESTIONS = frozenset(
+    ("get_experiment_by_name", "get_metric_history", "get_run", "list_artifacts", "search_experiments", "search_runs")
+)
+
+
 class Client:
     """MLflow's client, with every failure of the store as one line."""
 
@@ -27,7 +35,7 @@ class Client:
 
         @functools.wraps(method)
         def call(*arguments: Any, **named: Any) -> Any:
-            with answering(self._uri), uninterrupted():
+            with answering(self._uri), uninterrupted(), soon() if name in _QUESTIONS else contextlib.nullcontext():
                 return method(*arguments, **named)
 
         return call
@@ -46,18 +54,21 @@ def pages(search: Any, **arguments: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def soon() -> Iterator[None]:
-    """For a first question, which a server that answers at all answers soon; later ones may take MLflow's two minutes.
+    """For questions, which a server that answers at all answers soon; what is written may take it longer.
 
-    Whoever sets MLflow's variable has it their way.
+    A server that takes connections and never answers would otherwise hold its caller for minutes. Whoever sets one of
+    MLflow's variables has it their way.
     """
-    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-    said = name in os.environ
-    os.environ.setdefault(name, "20")
+    before = {name: os.environ.get(name) for name in _SOON}
+    os.environ.update({name: value for name, value in _SOON.items() if before[name] in (None, _USUAL.get(name))})
     try:
         yield
     finally:
-        if not said:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def quieten() -> None:
@@ -65,7 +76,8 @@ def quieten() -> None:
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"})
     # MLflow prints the address of a server with the password in it.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    for name, value in _USUAL.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

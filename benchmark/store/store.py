@@ -15,7 +15,7 @@ from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.spec import RunSpec
 from benchmark.store import sqlite
 from benchmark.store.addresses import resolve_uri, shown, sqlite_file
-from benchmark.store.client import Client, quieten, soon
+from benchmark.store.client import Client, quieten
 from benchmark.store.entries import (
     epoch_metrics,
     experiment_name,
@@ -84,7 +84,7 @@ class Store:
             raise TrackingError(
                 "mlflow is not installed; install it, or keep runs in a folder with --records DIR."
             ) from error
-        with answering(self.uri), soon():
+        with answering(self.uri):
             if self.file:
                 sqlite.make(self.file)
                 sqlite.check_tables(self.file)
@@ -142,7 +142,9 @@ class Store:
             write_artifacts(result, Path(folder))
             self.client.log_artifacts(run_id, folder)
             self.client.log_batch(run_id, metrics=final_metrics(result.metrics, result.end_time))
+            self._check_kept(run_id, Path(folder).iterdir(), result.metrics)
             self._terminate(run_id, "FINISHED", result.end_time)
+            self._check_status(run_id, "FINISHED")
 
     def end(self, run_id: str, ended: Ended) -> None:
         """Mark a run FAILED or KILLED, with the reason as a tag."""
@@ -202,10 +204,39 @@ class Store:
         if repeats:
             self.client.set_tag(run_id, REPEATS, repeats)
         self.client.log_batch(run_id, tags=tags_of_end(record.environment, record.reason))
+        self._check_kept(run_id, record.artifacts, record.metrics)
         self._terminate(run_id, record.status, record.end_time)
         # Not earlier: of a run that is RUNNING and whose process is gone `repair` would make an end.
         self.client.log_batch(run_id, tags=tags_of_process(record.environment))
+        self._check_status(run_id, record.status)
         return run_id
+
+    def _check_kept(self, run_id: str, files: Iterable[Path], metrics: Iterable[str]) -> None:
+        """Make sure that a run has these files and metrics, before it is said to be over and its record is removed.
+
+        A broken proxy answers that all is well, and drops what it was given.
+
+        Raises:
+            TrackingError: it lacks one, or has another file of that name.
+        """
+        kept = {item.path: item.file_size for item in self.client.list_artifacts(run_id)}
+        data = self.client.get_run(run_id).data
+        # Some stores do not say how long a file is.
+        lost = [file.name for file in files if kept.get(file.name, -1) not in (None, file.stat().st_size)]
+        lost += sorted({*metrics} - data.metrics.keys())
+        lost += ["parameters"] * ("model" not in data.params)
+        if lost:
+            raise self._lost(run_id, ", ".join(lost))
+
+    def _check_status(self, run_id: str, status: str) -> None:
+        if self.client.get_run(run_id).info.status != status:
+            raise self._lost(run_id, f"status {status}")
+
+    def _lost(self, run_id: str, what: str) -> TrackingError:
+        return TrackingError(
+            f"the MLflow store {shown(self.uri)} accepted run {run_id} but did not keep its {what}; "
+            "check the server, and the proxy before it."
+        )
 
     def _finished_of(self, record: Record) -> list[str]:
         found = self.read(tags={"spec_hash": record.spec_hash}, statuses=["FINISHED"], fields=NOTHING)
