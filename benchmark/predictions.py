@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from siconvnet.errors import InvalidArgument
 if TYPE_CHECKING:
     from torch import nn
 
-    from benchmark.training.loop import Batches
+    from benchmark.training.loop import Batches, StepCallback
 
 Integers = NDArray[np.int64]
 
@@ -87,18 +88,30 @@ def _compact(values: Integers) -> NDArray[np.integer]:
     return values.astype(np.result_type(*kinds))
 
 
-def predict(model: nn.Module, samples: Batches, scales: Integers, batch_size: int) -> Predictions:
-    """Run `model` once over a split, in its order, in evaluation mode."""
+def predict(
+    model: nn.Module,
+    samples: Batches,
+    scales: Integers,
+    batch_size: int,
+    on_step: StepCallback | None = None,
+) -> Predictions:
+    """Run `model` once over a split, in its order, in evaluation mode.
+
+    Args:
+        on_step: called after each batch with how many are done and how many there are.
+    """
     import torch
     from torch.nn import functional
 
     model.eval()
     predicted, losses = [], []
     with torch.no_grad():
-        for images, truth in samples.batches(batch_size):
+        for step, (images, truth) in enumerate(samples.batches(batch_size), start=1):
             logits = model(images)
             predicted.append(logits.argmax(dim=1))
             losses.append(functional.cross_entropy(logits.float(), truth, reduction="none"))
+            if on_step:
+                on_step(step, math.ceil(len(samples) / batch_size))
     return Predictions(
         torch.cat(predicted).cpu().numpy(),
         samples.labels.cpu().numpy(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedError
-    from benchmark.training.loop import Batches
+    from benchmark.training.loop import Batches, StepCallback
 
 
 S = TypeVar("S", bound=Settings)
@@ -40,8 +40,12 @@ class Task:
         """The model, freshly initialised from the global random state."""
         raise NotImplementedError
 
-    def predict(self, model: nn.Module) -> Predictions:
-        """What a trained model says of the test split."""
+    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
+        """What a trained model says of the test split.
+
+        Args:
+            on_step: called after each batch with how many are done and how many there are.
+        """
         raise NotImplementedError
 
 

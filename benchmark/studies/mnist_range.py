@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from benchmark.data.mnist_range import Digits
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
+    from benchmark.training.loop import StepCallback
 
 MODELS = ("scale_probe",)
 CANVAS, LARGEST_CANVAS = 168, 252
@@ -212,11 +213,11 @@ class MnistRangeTask(Task):
 
         return ScaleProbe(self.spec.settings.canvas, NUM_CLASSES, **scale_fields.resolved(self.spec))
 
-    def predict(self, model: nn.Module) -> Predictions:
+    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         from benchmark.predictions import predict
 
         sides = (INK * self.test.scales.cpu().numpy()).round().astype("int64")
-        return predict(model, self.test, sides, self.spec.batch_size)
+        return predict(model, self.test, sides, self.spec.batch_size, on_step)
 
 
 class Canvases:

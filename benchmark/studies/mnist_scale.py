@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
+    from benchmark.training.loop import StepCallback
     from siconvnet.datasets.mnist_scale import MnistScaleSplit
 
 
@@ -160,12 +161,12 @@ class MnistScaleTask(Task):
 
         return create_mnist_scale_model(self.spec.model, **scale_fields.resolved(self.spec))
 
-    def predict(self, model: nn.Module) -> Predictions:
+    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         from benchmark.predictions import predict
         from siconvnet.datasets.mnist_scale import IMAGE_SIZE
 
         sides = (IMAGE_SIZE * self.test.scales).round().astype("int64")
-        return predict(model, Digits(self.test, self.device), sides, self.spec.batch_size)
+        return predict(model, Digits(self.test, self.device), sides, self.spec.batch_size, on_step)
 
 
 class Digits:

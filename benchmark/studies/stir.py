@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedCell
+    from benchmark.training.loop import StepCallback
     from siconvnet.datasets import StirDataset
     from siconvnet.datasets.stir import LevelSubset
 
@@ -321,10 +322,10 @@ class StirTask(Task):
             **scale_fields.resolved(self.spec),
         )
 
-    def predict(self, model: nn.Module) -> Predictions:
+    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         from benchmark.predictions import predict
 
-        return predict(model, self.test, self.test.scales, self.spec.batch_size)
+        return predict(model, self.test, self.test.scales, self.spec.batch_size, on_step)
 
 
 class Pictures:

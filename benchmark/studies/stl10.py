@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
+    from benchmark.training.loop import StepCallback
     from siconvnet.datasets.stl10 import Stl10Split
 
 NO_AMP = "none"
@@ -143,14 +144,14 @@ class Stl10Task(Task):
 
         return create_stl10_model(self.spec.model)
 
-    def predict(self, model: nn.Module) -> Predictions:
+    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         import numpy as np
 
         from benchmark.predictions import predict
 
         photos = Photos(self.test, self.device)
         sides = np.full(len(photos), photos.levels.shape[-1])
-        return predict(model, photos, sides, self.spec.batch_size)
+        return predict(model, photos, sides, self.spec.batch_size, on_step)
 
 
 class Photos:

@@ -77,7 +77,7 @@ def execute(
             observer.started(started)
         diverged = _train(training, observers, checkpoint)
         training.restore_best()
-        predictions = task.predict(model)
+        predictions = task.predict(model, lambda done, total: _each_test_step(observers, done, total))
         _require_finite(predictions)
     except BaseException as error:
         status, reason = _verdict(error)
@@ -149,6 +149,11 @@ def _best(training: Training) -> dict[str, float]:
 def _each_step(observers: Sequence[Observer], done: int, total: int) -> None:
     for observer in observers:
         observer.step(done, total)
+
+
+def _each_test_step(observers: Sequence[Observer], done: int, total: int) -> None:
+    for observer in observers:
+        observer.test_step(done, total)
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:

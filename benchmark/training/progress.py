@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+#: Seconds between two lines about a test that takes long.
+_TEST_PAUSE = 60.0
+
+
 def duration(seconds: float) -> str:
     """`3.2 s`, `4:05 min` or `1:02:30 h`: with the unit, so that none is taken for a time of day."""
     if seconds < 9.95:
@@ -60,6 +64,8 @@ class Watch(Observer):
 class PlainProgress(Watch):
     """One line an epoch, for files and pipes."""
 
+    _tested_since = _told = 0.0
+
     def started(self, started: Started) -> None:
         super().started(started)
         spec, where = started.spec, started.environment
@@ -79,6 +85,17 @@ class PlainProgress(Watch):
             f"{epoch.train_time:.2f} s  left {self.left(epoch)}"
         )
 
+    def test_step(self, done: int, total: int) -> None:
+        """A line at the start, and one each time that a minute has passed."""
+        now = time.perf_counter()
+        if done == 1:
+            self._tested_since = self._told = now
+            self._print(f"testing on {total:,} batches")
+        elif now - self._told >= _TEST_PAUSE and done < total:
+            self._told = now
+            left = (now - self._tested_since) / (done - 1) * (total - done)
+            self._print(f"tested {done:,} of {total:,} batches  left {duration(left)}")
+
     def _print(self, line: str) -> None:
         # A pipe has no width to wrap at, and whoever reads it wants the line now.
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -91,6 +108,7 @@ class LiveProgress(Watch):
     def __init__(self, console: Console):
         super().__init__(console)
         self._bar: Progress | None = None
+        self._tested_since = 0.0
 
     def started(self, started: Started) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -104,13 +122,13 @@ class LiveProgress(Watch):
         )
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("epoch [bold]{task.fields[number]}[/]/{task.fields[of]}"),
+            TextColumn("{task.fields[stage]}"),
             BarColumn(bar_width=12),
             TextColumn("{task.fields[figures]}"),
             console=self.console,
             transient=True,
         )
-        self._task = self._bar.add_task("run", total=1, number=1, of=self.max_epochs, figures="")
+        self._task = self._bar.add_task("run", total=1, stage=self._stage(1), figures="")
         self._bar.start()
 
     def step(self, done: int, total: int) -> None:
@@ -129,7 +147,19 @@ class LiveProgress(Watch):
         patience = self._patience(epoch)
         figures = f"loss {epoch.train_loss:.3f}{scores}  {scale_range(epoch)}[dim]{patience}[/]ETA {self.left(epoch)}"
         following = min(epoch.number + 1, self.max_epochs)
-        self._bar.update(self._task, completed=0, number=following, figures=figures)
+        self._bar.update(self._task, completed=0, stage=self._stage(following), figures=figures)
+
+    def _stage(self, epoch: int) -> str:
+        return f"epoch [bold]{epoch}[/]/{self.max_epochs}"
+
+    def test_step(self, done: int, total: int) -> None:
+        if not self._bar:
+            return
+        if done == 1:
+            self._tested_since = time.perf_counter()
+        left = (time.perf_counter() - self._tested_since) / max(1, done - 1) * (total - done)
+        figures = f"ETA {duration(left)}" if done > 1 else ""
+        self._bar.update(self._task, completed=done, total=total, stage="testing", figures=figures)
 
     def _patience(self, epoch: Epoch) -> str:
         if self.patience is None:

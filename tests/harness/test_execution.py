@@ -181,8 +181,8 @@ def test_loss_that_is_no_number_is_a_failed_run(spec: RunSpec) -> None:
 def test_model_that_overflows_on_other_sizes_is_a_failed_run(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmark.studies.stir import StirTask
 
-    def predict(task: StirTask, model: object) -> Predictions:
-        found = whole(task, model)
+    def predict(task: StirTask, *arguments: object) -> Predictions:
+        found = whole(task, *arguments)
         losses = np.where(found.scales >= 60, np.nan, found.losses).astype(np.float32)
         return dataclasses.replace(found, losses=losses)
 

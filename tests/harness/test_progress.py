@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console
 
 from benchmark.events import Epoch
-from benchmark.training.progress import Watch, duration
+from benchmark.spec import RunSpec
+from benchmark.training.execution import execute
+from benchmark.training.progress import LiveProgress, PlainProgress, Watch, duration
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,33 @@ def test_time_that_is_left(monkeypatch: pytest.MonkeyPatch, number: int, patienc
     monkeypatch.setattr("time.perf_counter", lambda: 10.0 * number)
     epoch = Epoch(number, 1.0, 50.0, 1.0, 1.0, 50.0, 50.0, patience_left, 0.0, {})
     assert watch.left(epoch) == told
+
+
+def test_a_long_test_is_told_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.StringIO()
+    progress = PlainProgress(Console(file=told))
+    for done in range(1, 101):
+        monkeypatch.setattr("time.perf_counter", lambda done=done: 2.0 * done)
+        progress.test_step(done, 100)
+    assert told.getvalue().splitlines() == [
+        "testing on 100 batches",
+        "tested 31 of 100 batches  left 2:18 min",
+        "tested 61 of 100 batches  left 1:18 min",
+        "tested 91 of 100 batches  left 18 s",
+    ]
+
+
+def test_the_test_has_a_bar(spec: RunSpec) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    bars: list[str] = []
+
+    class Looking(LiveProgress):
+        def test_step(self, done: int, total: int) -> None:
+            super().test_step(done, total)
+            assert self._bar
+            (task,) = self._bar.tasks
+            bars.append(f"{task.fields['stage']} {task.completed:.0f} of {task.total:.0f}")
+
+    execute(spec.replace(max_epochs=1), device="cpu", observers=[Looking(console)])
+    assert bars[0] == f"testing 1 of {len(bars)}"
+    assert bars[-1] == f"testing {len(bars)} of {len(bars)}"
