@@ -9,6 +9,16 @@ from torch import Tensor, nn
 from siconvnet.layers import Conv2d, GlobalMaxPool
 from siconvnet.models import IMAGE_SIZE, register_model
 
+_GRID = IMAGE_SIZE // 4
+"""Side of the maps that the localisation net ends in, in pixels."""
+
+
+class _FlatGrid(nn.Module):
+    """Maps of any side, averaged to those that images of 64 pixels have: ``[B, C, H, W] -> [B, C * 16 * 16]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x if x.shape[-2:] == (_GRID, _GRID) else F.adaptive_avg_pool2d(x, _GRID)).flatten(1)
+
 
 @register_model(
     "spatial_transform",
@@ -18,9 +28,10 @@ from siconvnet.models import IMAGE_SIZE, register_model
     url="https://arxiv.org/abs/1506.02025",
 )
 class SpatialTransform(nn.Module):
-    """A localisation net predicts an affine map, the image is resampled by it: ``[B, C, 64, 64] -> [B, num_classes]``.
+    """A localisation net predicts an affine map, the image is resampled by it: ``[B, C, H, W] -> [B, num_classes]``.
 
-    The map starts at the identity. Sampling is bilinear, zero outside, corners not aligned.
+    The map starts at the identity. Sampling is bilinear, zero outside, corners not aligned. It is published for images
+    of 64 pixels; of other images the localisation net sees its maps averaged to the size that these have.
     """
 
     def __init__(self, num_channels: int, num_classes: int, kernel_size: int = 7):
@@ -38,8 +49,8 @@ class SpatialTransform(nn.Module):
             nn.Conv2d(16, 16, 3, padding=1),
             nn.MaxPool2d(2),
             nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(16 * (IMAGE_SIZE // 4) ** 2, 16),
+            _FlatGrid(),
+            nn.Linear(16 * _GRID**2, 16),
             nn.ReLU(),
         )
         self.theta = nn.Linear(16, 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import siconvnet
 from siconvnet import testing
@@ -34,3 +35,9 @@ def test_another_kernel_size(name: str) -> None:
 def test_other_interpolations(name: str, interpolation: str) -> None:
     results = testing.conformance(name, checks=("builds", "gray"), interpolation=interpolation)
     assert [result.status for result in results] == ["passed", "passed"]
+
+
+@pytest.mark.parametrize("side", [48, 96])
+def test_a_spatial_transformer_takes_images_of_other_sizes(side: int) -> None:
+    model = siconvnet.create_model("spatial_transform", num_channels=1, num_classes=7)
+    assert model(torch.rand(2, 1, side, side + 4)).shape == (2, 7)
