@@ -14,6 +14,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from siconvnet import augmentation as augmentation
+    from siconvnet import bases as bases
+    from siconvnet import datasets as datasets
+    from siconvnet import functional as functional
+    from siconvnet import layers as layers
+    from siconvnet import metrics as metrics
+    from siconvnet import models as models
+    from siconvnet import testing as testing
     from siconvnet.models import ModelInfo, create_model, list_models, model_info, register_model
 
 __all__ = ["ModelInfo", "create_model", "list_models", "model_info", "register_model"]
@@ -21,11 +29,17 @@ __all__ = ["ModelInfo", "create_model", "list_models", "model_info", "register_m
 __version__ = "0.1.0"
 
 
+_SUBMODULES = ("augmentation", "bases", "datasets", "functional", "layers", "metrics", "models", "testing")
+
+
 def __getattr__(name: str) -> object:
     if name in __all__:
         return getattr(importlib.import_module("siconvnet.models"), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f"siconvnet.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    dunder = [name for name in globals() if name.startswith("__")]
+    return sorted([*__all__, *_SUBMODULES, *dunder])
