@@ -56,7 +56,7 @@ class SiConv2d(nn.Module):
         kernel_size: int,
         stride: int = 1,
         padding: bool = False,
-        interp_mode: str = "nearest",
+        interp_mode: str = "bicubic",
     ):
         super().__init__()
         if interp_mode not in INTERPOLATIONS:
@@ -153,7 +153,7 @@ class SiConvPool2d(SiConv2d):
         kernel_size: int,
         stride: int = 1,
         padding: bool = False,
-        interp_mode: str = "nearest",
+        interp_mode: str = "bicubic",
         pool: str = "pixel",
     ):
         super().__init__(in_channels, out_channels, num_scales, kernel_size, stride, padding, interp_mode)
