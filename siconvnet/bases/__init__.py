@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.registry import load_target
@@ -25,6 +25,17 @@ BASES = {
     "fourier_bessel": "siconvnet.bases.fourier_bessel:fourier_bessel",
     "lr_harmonics": "siconvnet.bases.lr_harmonics:lr_harmonics",
 }
+
+
+class BasisOptions(TypedDict, total=False):
+    """What bases take besides scales and sizes; which of them a basis takes is in its signature."""
+
+    mult: float
+    max_order: int
+    min_scale: float
+    smallest_scale: float
+    num_rotations: int
+    sigma: float
 
 
 def list_bases() -> list[str]:

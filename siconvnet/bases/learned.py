@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siconvnet.bases.common import check_arguments, normalize_by_min_scale, pad_to, support_size
+from siconvnet.bases.common import check_arguments, support_size
 from siconvnet.bases.hermite import (
     check_mixture,
     hermite_functions,
@@ -118,17 +118,46 @@ def learned_basis(
     return _LearnedBasis.apply(scales, tables, setting)
 
 
-def plain_basis(scales: Tensor, name: str, side: int, effective_size: int, options: Mapping[str, Any]) -> Tensor:
-    """What `learned_basis` gives, written down as the definition says and left to autograd."""
+def plain_basis(
+    scales: Tensor,
+    name: str,
+    side: int,
+    effective_size: int,
+    options: Mapping[str, Any],
+    *,
+    follow: bool = False,
+) -> Tensor:
+    """What `learned_basis` gives, written down as the definition says and left to autograd.
 
-    def sample(support: int, scale: Tensor) -> Tensor:
+    No decision depends on what `scales` hold, so that it can be recorded, and batched by `torch.func.vmap`; a function
+    that vanishes at the smallest scale goes unnoticed.
+
+    Args:
+        side: of the kernels in pixels, odd.
+        follow: for scales that are not known as numbers. `side` is then the ceiling of `kernel_side`: kernels have the
+            side that follows from the largest scale, and are surrounded by zeros.
+    """
+
+    def sample(scale: Tensor) -> Tensor:
         if name == "hermite_a":
-            return varying_order(support, scale, effective_size - 1)
-        return varying_scale(support, scale, options["max_order"], options["mult"], effective_size**2)
+            return varying_order(side, scale, effective_size - 1)
+        return varying_scale(side, scale, options["max_order"], options["mult"], effective_size**2)
 
-    supports = supports_at(scales.tolist(), side)
-    sampled = [pad_to(sample(support, scale), side) for support, scale in zip(supports, scales.double(), strict=True)]
-    return normalize_by_min_scale(torch.stack(sampled, dim=1)).to(scales.dtype)
+    exact = scales.double()
+    basis = torch.stack([sample(scale) for scale in exact.unbind()], dim=1)
+    distance = pixel_centres(side).to(scales.device).abs()
+    inside = distance <= _reaches(exact.detach(), side, effective_size, follow)[:, None]
+    basis = basis * (inside[:, :, None] & inside[:, None, :])
+    return (basis / torch.linalg.vector_norm(basis[:, :1], dim=(2, 3), keepdim=True)).to(scales.dtype)
+
+
+def _reaches(scales: Tensor, side: int, effective_size: int, follow: bool) -> Tensor:
+    """Half of each of `supports_at`, from tensors alone; shape (S,)."""
+    largest = scales.max()
+    wanted = 2 * (RADIUS * largest - 1e-4).ceil() + 1
+    sides = wanted.clamp(effective_size | 1, side) if follow else torch.full_like(wanted, side)
+    supports = torch.maximum(sides, wanted) * scales / largest
+    return torch.minimum(supports.floor(), sides).div(2, rounding_mode="floor")
 
 
 @dataclass(frozen=True)

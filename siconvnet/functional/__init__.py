@@ -7,7 +7,7 @@ against it. Inside `plain_math()` every layer takes the plain way.
 from siconvnet.functional.constants import clear_caches
 from siconvnet.functional.conv import conv2d
 from siconvnet.functional.conv3d import conv3d_max
-from siconvnet.functional.dispatch import plain_math, plain_requested
+from siconvnet.functional.dispatch import outside_graphs, plain_math, plain_requested
 from siconvnet.functional.interpolation import interpolation_matrix
 from siconvnet.functional.rescaled_input import rescaled_input_conv2d
 from siconvnet.functional.scale_candidates import ScaleCandidates
@@ -22,6 +22,7 @@ __all__ = [
     "conv_h_h",
     "conv_z2_h",
     "interpolation_matrix",
+    "outside_graphs",
     "plain_math",
     "plain_requested",
     "rescaled_input_conv2d",

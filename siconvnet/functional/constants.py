@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from siconvnet.functional import torch_state
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CACHES: list[Any] = []
@@ -18,7 +20,9 @@ def cached_constant(function: F, kept: int = 1024) -> F:
     """Cache what `function` makes of its hashable arguments, the last `kept` of them: tensors that nobody may write to.
 
     They are made as ordinary CPU tensors (and moved by `function` itself), whatever mode the first caller is in: an
-    inference tensor could not be used in training later. Inside a dispatch mode, as tracing is, nothing is kept.
+    inference tensor could not be used in training later. While a model is recorded, by `torch.export` or
+    `torch.jit.trace`, they are made beside the record and enter it as numbers. Inside another dispatch mode, such as
+    one of fake tensors, they are made by its rules and not kept. `torch.compile` sees how they are made.
     """
 
     def make(*arguments: Any) -> Any:
@@ -34,7 +38,12 @@ def cached_constant(function: F, kept: int = 1024) -> F:
     def get(*arguments: Any, **named: Any) -> Any:
         if named:
             arguments = signature.bind(*arguments, **named).args
-        return make(*arguments) if torch._C._len_torch_dispatch_stack() else cached(*arguments)
+        if torch.compiler.is_dynamo_compiling():
+            return function(*arguments)
+        if torch_state.is_recording():
+            with torch_state.not_recorded():
+                return cached(*arguments)
+        return make(*arguments) if torch_state.is_intercepting() else cached(*arguments)
 
     return get  # type: ignore[return-value]
 

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.functional import costs, spectral_conv
-from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
+from siconvnet.functional.dispatch import autocast_to, outside_graphs, plain_requested, without_autocast
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 
 
+@outside_graphs
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: int = 0, groups: int = 1) -> Tensor:
     """Cross-correlation with stride 1, as `torch.nn.functional.conv2d`: ``[B, C, H, W] -> [B, C', H', W']``.
 

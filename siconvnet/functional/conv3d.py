@@ -17,9 +17,10 @@ from torch import Tensor
 from siconvnet.functional import costs, spectral
 from siconvnet.functional.conv import tap_offsets
 from siconvnet.functional.correlation import plain_gradients
-from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
+from siconvnet.functional.dispatch import outside_graphs, plain_requested, single_precision, without_autocast
 
 
+@outside_graphs
 def conv3d_max(x: Tensor, weight: Tensor, bias: Tensor, *, rectify: bool = False) -> Tensor:
     """The maximum of `torch.nn.functional.conv3d` over all positions: ``[B, C, S, H, W] -> [B, C']``.
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-_plain: ContextVar[bool] = ContextVar("siconvnet_plain_math", default=False)
+from siconvnet.functional.torch_state import is_recording, is_transforming, may_compile
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Wish(threading.local):
+    # Not a `ContextVar`: `torch.compile` cannot read one, and notices a change of an attribute.
+    plain = False
+
+
+_wish = _Wish()
 
 
 @contextmanager
@@ -20,19 +29,40 @@ def plain_math() -> Iterator[None]:
     """Inside this context every layer computes as its paper states, without fast paths.
 
     For measuring what the fast paths save and for testing them; the numbers are the same up to rounding. It holds for
-    the thread that enters it.
+    the thread that enters it. `torch.compile` makes one graph of a network inside it, without a break.
     """
-    token = _plain.set(True)
+    before, _wish.plain = _wish.plain, True
     try:
         yield
     finally:
-        _plain.reset(token)
+        _wish.plain = before
 
 
 def plain_requested() -> bool:
-    """Whether to take the plain way: inside `plain_math`, and inside the transforms of `torch.func` and the levels of
-    forward-mode differentiation, which see through ordinary operations only."""
-    return _plain.get() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    """Whether to take the plain way: inside `plain_math`; while a network is recorded by `torch.export`, `torch.onnx`
+    or `torch.jit.trace`; inside the transforms of `torch.func` and the levels of forward-mode differentiation. All of
+    these see through ordinary operations only."""
+    return _wish.plain or is_recording() or is_transforming()
+
+
+def outside_graphs(function: Function) -> Function:
+    """Keep `torch.compile` out of a fast path, which costs one graph break and changes nothing else.
+
+    What a fast path computes depends on what its tensors hold, which no graph can express. Where the plain way is
+    requested `function` has to take it, and is compiled with everything around it.
+    """
+
+    kept_out: list[Callable[..., Any]] = []
+
+    @wraps(function)
+    def run(*arguments: Any, **named: Any) -> Any:
+        if may_compile() and not plain_requested():
+            if not kept_out:
+                kept_out.append(torch.compiler.disable(function))
+            return kept_out[0](*arguments, **named)
+        return function(*arguments, **named)
+
+    return run  # type: ignore[return-value]
 
 
 def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from siconvnet.functional import conv
 from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.correlation import plain_gradients
-from siconvnet.functional.dispatch import autocast_to, plain_requested, without_autocast
+from siconvnet.functional.dispatch import autocast_to, outside_graphs, plain_requested, without_autocast
 
 
 def rescale_in_frame(x: Tensor, scale: float, mode: str = "bilinear") -> Tensor:
@@ -39,6 +39,7 @@ def rescale_in_frame(x: Tensor, scale: float, mode: str = "bilinear") -> Tensor:
     return F.pad(resized, (left, width - w - left, top, height - h - top))
 
 
+@outside_graphs
 def rescaled_input_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
     """Maximum over `scales` of: rescale, convolve, rescale back: ``[B, C, H, W] -> [B, C', H-k+1, W-k+1]``.
 
@@ -53,7 +54,7 @@ def rescaled_input_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, scales
 
 def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
     stack = torch.cat([rescale_in_frame(x, scale) for scale in scales])
-    responses = F.conv2d(stack, weight, bias).chunk(len(scales))
+    responses = F.conv2d(stack, weight, bias).unflatten(0, (len(scales), -1)).unbind()
     return torch.stack([rescale_in_frame(y, 1 / s) for y, s in zip(responses, scales, strict=True)]).max(0).values
 
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import correlation, plain, sparse
 from siconvnet.functional.correlation import Correlation, ScaleGradient
-from siconvnet.functional.dispatch import plain_requested, single_precision, without_autocast
+from siconvnet.functional.dispatch import outside_graphs, plain_requested, single_precision, without_autocast
 from siconvnet.functional.energy import scale_energies
 from siconvnet.functional.geometry import Geometry
 from siconvnet.names import INTERPOLATIONS, POOL_MODES
 
 
+@outside_graphs
 def scale_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -45,6 +46,7 @@ def scale_conv2d(
     return _ScaleConv.apply(*single_precision(x, weight, bias), geometry).to(x.dtype)
 
 
+@outside_graphs
 def scale_conv_pool2d(
     x: Tensor,
     weight: Tensor,

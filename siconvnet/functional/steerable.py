@@ -16,7 +16,7 @@ from siconvnet.errors import InvalidArgument
 from siconvnet.functional import plain
 from siconvnet.functional.checks import check_size
 from siconvnet.functional.conv import conv2d
-from siconvnet.functional.dispatch import plain_requested
+from siconvnet.functional.dispatch import outside_graphs, plain_requested
 
 
 def steer(weight: Tensor, basis: Tensor) -> Tensor:
@@ -41,6 +41,7 @@ def supports_of(basis: Tensor) -> tuple[int, ...]:
     return tuple(2 * int((ring * plane).max()) + 1 for plane in used)
 
 
+@outside_graphs
 def conv_z2_h(
     x: Tensor,
     kernel: Tensor,
@@ -71,6 +72,7 @@ def conv_z2_h(
     return torch.stack([_conv2d(x, taps, bias, side, stride, padding) for taps, side in kernels], dim=2)
 
 
+@outside_graphs
 def conv_h_h(
     x: Tensor,
     kernel: Tensor,

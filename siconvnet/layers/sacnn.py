@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from siconvnet.errors import InvalidArgument, UnknownName
-from siconvnet.functional import ScaleCandidates
+from siconvnet.functional import ScaleCandidates, outside_graphs
 from siconvnet.layers.checks import check_images
 from siconvnet.names import INTERPOLATIONS
 
@@ -86,6 +86,7 @@ class SacnnConv2d(nn.Module):
                 self.attention.weight.mul_(GAIN)
             nn.init.zeros_(self.attention.bias)
 
+    @outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         candidates = self._candidates(x)
         if self.attention is None:

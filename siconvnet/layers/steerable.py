@@ -14,17 +14,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siconvnet.bases import make_basis
-from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis, supports_at
+from siconvnet.bases import BasisOptions, make_basis
+from siconvnet.bases.learned import check_learnable, kernel_side, learned_basis, plain_basis, supports_at
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional.checks import check_size
+from siconvnet.functional.dispatch import outside_graphs, plain_requested
 from siconvnet.functional.steerable import conv_h_h, conv_z2_h, steer, supports_of
+from siconvnet.functional.torch_state import numbers_of
 from siconvnet.layers.checks import check_images, check_maps, check_scale_axis
 from siconvnet.layers.learned_scales import LearnableScales, ScaleWarning, check_scales
 from siconvnet.scale_starts import check_largest
@@ -49,7 +51,7 @@ class _SESConv(nn.Module):
         bias: bool,
         basis_type: str,
         scale_size: int | None,
-        options: dict[str, object],
+        options: BasisOptions,
     ):
         super().__init__()
         if min(in_channels, out_channels, stride) < 1 or padding < 0:
@@ -102,7 +104,9 @@ class _SESConv(nn.Module):
         if self.learned is None:
             return self.basis, self.supports
         scales = self.learned()
-        values = tuple(scales.tolist())
+        values = numbers_of(scales)
+        if values is None:
+            return self._widest_basis(scales, extent)
         check_scales(values, self.kernel_size / 2)
         side = kernel_side(values[-1], self.effective_size, self.kernel_size)
         # Where kernels reach from rim to rim already, more of them would see padding alone.
@@ -114,10 +118,20 @@ class _SESConv(nn.Module):
                 ScaleWarning,
                 stacklevel=2,
             )
-        dtype, device = self.weight.dtype, self.weight.device
+        scales = scales.to(self.weight)
         setting = (self.basis_type, side, self.effective_size, self.options)
-        basis = learned_basis(scales.to(device, dtype), *setting, values=values)
+        basis = plain_basis(scales, *setting) if plain_requested() else learned_basis(scales, *setting, values=values)
         return basis, supports_at(values, side)
+
+    def _widest_basis(self, scales: Tensor, extent: float) -> tuple[Tensor, tuple[int, ...]]:
+        """`current_basis` where scales have no numbers, so that their kernels may be as large as they ever get."""
+        setting = (self.basis_type, self.kernel_size, self.effective_size, self.options)
+        basis = plain_basis(scales.to(self.weight), *setting, follow=True)
+        if isinstance(extent, int) and 2 * self.padding + 1 == self.kernel_size > 2 * extent - 1:
+            # Further out than the map is wide every kernel sees padding alone.
+            margin = (self.kernel_size - (2 * extent - 1)) // 2
+            basis = basis[..., margin:-margin, margin:-margin]
+        return basis, self.num_scales * (basis.shape[-1],)
 
     def _frame(self, x: Tensor, side: int) -> tuple[Tensor, int]:
         """The input and its padding for kernels of `side`, so that the output is that of kernels of `kernel_size`."""
@@ -178,13 +192,14 @@ class SESConv_Z2_H(_SESConv):
         padding: int = 0,
         bias: bool = False,
         basis_type: str = "hermite_a",
-        **basis_options: object,
+        **basis_options: Unpack[BasisOptions],
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, effective_size, scales, stride, padding, bias,
             basis_type, None, basis_options,
         )  # fmt: skip
 
+    @outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels, self.weight)
         check_size(x, self.kernel_size, self.padding)
@@ -234,7 +249,7 @@ class SESConv_H_H(_SESConv):
         padding: int = 0,
         bias: bool = False,
         basis_type: str = "hermite_a",
-        **basis_options: object,
+        **basis_options: Unpack[BasisOptions],
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, effective_size, scales, stride, padding, bias,
@@ -242,6 +257,7 @@ class SESConv_H_H(_SESConv):
         )  # fmt: skip
         self.scale_size = scale_size
 
+    @outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         check_maps(x, self.in_channels, self.weight, self.num_scales)
         check_size(x, self.kernel_size, self.padding)

@@ -95,6 +95,7 @@ class XuConv2d(nn.Conv2d):
         self.kernel_sizes = list(kernel_sizes)
         self.initial = initial
 
+    @functional.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels * (1 if self.initial else len(self.kernel_sizes)), self.weight)
         largest = max(self.kernel_sizes)

@@ -17,7 +17,7 @@ class KanazawaConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         sizes = torch.cat([rescale_in_frame(x, scale) for scale in SCALES])
-        responses = super().forward(sizes).chunk(len(SCALES))
+        responses = super().forward(sizes).unflatten(0, (len(SCALES), -1)).unbind()
         back = [rescale_in_frame(y, 1 / s) for y, s in zip(responses, SCALES, strict=True)]
         return torch.stack(back).max(dim=0).values
 
