@@ -15,8 +15,8 @@ from benchmark.spec import RunSpec
 from benchmark.sweeps.executors.base import BUSY, DIED, FAILED, FINISHED, HALTED, UNFIT, Outcome
 from benchmark.sweeps.lifecycle import RESTARTS, TRANSITIONS, Event, Run, Runs, State, judge
 
-SPEC = RunSpec("standard", "emoji", 2, lr=1e-3, seed=1)
-SPECS = [dataclasses.replace(SPEC, seed=seed) for seed in range(10)]
+SPEC = RunSpec("standard", "emoji", evaluation=2, lr=1e-3, seed=1)
+SPECS = [SPEC.replace(seed=seed) for seed in range(10)]
 ENDS = {State.FINISHED, State.FAILED}
 
 

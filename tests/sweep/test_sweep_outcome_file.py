@@ -20,7 +20,7 @@ from benchmark.sweeps.executors.outcome_file import read_outcome, write_outcome
 from benchmark.training.records import RecordError
 from benchmark.training.work_folder import Workplace
 
-SPEC = RunSpec("standard", "emoji", 2, lr=1e-3, seed=1)
+SPEC = RunSpec("standard", "emoji", evaluation=2, lr=1e-3, seed=1)
 EPOCH = Epoch(1, 1.0, 50.0, 2.0, None, None, None, 3, 4.0, {"isr": 2.0})
 FAILURE = Ended(Started("0" * 32, SPEC, 1.0, 7, {"host": "node", "gpus": [1]}), "FAILED", "boom", (EPOCH,), 9.0)
 
