@@ -49,7 +49,7 @@ def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _process_of(environment: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(environment.get(name, "")) for name in ("host", "pid", "process_start")}
+    return {name: str(environment.get(name, "")) for name in ("host", "pid", "process_start", "process_space")}
 
 
 def tags_of_process(environment: Mapping[str, Any]) -> list[RunTag]:

@@ -9,16 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.store.run_states import RunState
-from benchmark.system.environment import process_start
+from benchmark.system.environment import process_space, process_start
 
 if TYPE_CHECKING:
     from benchmark.store import Store
 
+#: The PID namespace of a machine itself, which has the same number on all (PROC_PID_INIT_INO of the kernel).
+_OUTSIDE = "pid:[4026531836]"
+
 
 def orphans(runs: Iterable[RunState]) -> list[RunState]:
-    """The RUNNING runs of this machine whose process is gone. Of other machines nothing can be said."""
-    here = socket.gethostname()
-    return [run for run in runs if run.status == "RUNNING" and run.host == here and not _alive(run)]
+    """The RUNNING runs of this machine whose process is gone.
+
+    Of processes on other machines, or in other containers on this one, nothing can be said.
+    """
+    host, space = socket.gethostname(), process_space()
+    return [run for run in runs if run.status == "RUNNING" and run.host == host and _is_gone(run, space)]
+
+
+def _is_gone(run: RunState, here: str) -> bool:
+    if run.process_space in ("", here):  # earlier versions do not say it
+        return not _alive(run)
+    machine, boot, namespace = here.split("/") if here else ("", "", "")
+    theirs = run.process_space.split("/")
+    # A container may have taken over the name of another one, but a machine that has booted since ended all it had.
+    outside = namespace == theirs[-1] == _OUTSIDE
+    return bool(machine) and machine == theirs[0] and outside and boot != theirs[1]
 
 
 def repair(store: Store, runs: Iterable[RunState]) -> Iterator[RunState]:

@@ -13,7 +13,7 @@ from benchmark.training.divergence import DIVERGED
 _FIELDS = Fields(
     params=("model", "data", "evaluation", "lr", "seed", "max_epochs"),
     metrics=("best_acc", "epochs", "run_time"),
-    tags=("spec_hash", "record_id", "host", "reason", "last_lines", "pid", "process_start"),
+    tags=("spec_hash", "record_id", "host", "reason", "last_lines", "pid", "process_start", "process_space"),
 )
 
 
@@ -39,6 +39,7 @@ class RunState:
     host: str = ""
     pid: str = ""
     process_start: str = ""
+    process_space: str = ""
     reason: str = ""
     last_lines: str = ""
     model: str = ""

@@ -143,6 +143,8 @@ class Store:
             self.client.log_artifacts(run_id, folder)
             self.client.log_batch(run_id, metrics=final_metrics(result.metrics, result.end_time))
             self._check_kept(run_id, Path(folder).iterdir(), result.metrics)
+            if "reason" in self.client.get_run(run_id).data.tags:  # it was taken for dead meanwhile
+                self.client.delete_tag(run_id, "reason")
             self._terminate(run_id, "FINISHED", result.end_time)
             self._check_status(run_id, "FINISHED")
 

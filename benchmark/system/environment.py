@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import socket
@@ -69,7 +70,30 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 def process() -> dict[str, Any]:
     """This process, so that another one of this machine can tell whether it still lives."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "process_start": process_start(os.getpid())}
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_start": process_start(os.getpid()),
+        "process_space": process_space(),
+    }
+
+
+def process_space() -> str:
+    """Where a process number means the same process: machine, boot and PID namespace; empty where that is unknown.
+
+    Containers may share a host name and yet see other processes than each other.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except (OSError, ValueError):
+        return ""
+    try:
+        # Not meant to be shown to others as it is.
+        machine = hashlib.sha256(b"siconvnet " + Path("/etc/machine-id").read_bytes()).hexdigest()[:12]
+    except OSError:
+        machine = ""
+    return f"{machine}/{boot}/{namespace}"
 
 
 def process_start(pid: int) -> str:

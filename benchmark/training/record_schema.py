@@ -141,6 +141,7 @@ class Environment(BaseModel):
     host: Annotated[str, Field(max_length=1000)] = ""
     pid: Count | Annotated[str, Field(max_length=20)] = ""
     process_start: Annotated[str, Field(max_length=100)] = ""
+    process_space: Annotated[str, Field(max_length=200)] = ""
     last_lines: Text = ""
     git: _Git | None = None
 

@@ -145,6 +145,16 @@ def test_failed_run_says_why(spec: RunSpec, store: Store) -> None:
     assert store.find_finished(spec) is None
 
 
+def test_a_run_that_was_taken_for_dead_and_finishes_is_finished(result: Result, store: Store) -> None:
+    live = LiveRun(store)
+    live.started(result.started)
+    assert live.run_id
+    store.kill(live.run_id, "its process is gone")
+    live.finished(result)
+    run = store.client.get_run(live.run_id)
+    assert (live.error, run.info.status, run.data.tags.get("reason")) == (None, "FINISHED", None)
+
+
 def test_store_that_breaks_on_the_way_does_not_cost_the_run(spec: RunSpec, store: Store) -> None:
     class Thief(LiveRun):
         def epoch(self, epoch: object) -> None:

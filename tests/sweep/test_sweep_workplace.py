@@ -26,7 +26,8 @@ from benchmark.store.run_states import RunState
 from benchmark.sweeps.executors import worker
 from benchmark.sweeps.executors.base import DIED, NO_ROOM, UNFIT, Settings
 from benchmark.sweeps.executors.processes import _Worker
-from benchmark.system.environment import process_start
+from benchmark.system.environment import process, process_space, process_start
+from benchmark.training.record_schema import Environment
 from benchmark.training.records import PARTIAL, RecordError
 from benchmark.training.work_folder import Workplace
 
@@ -140,6 +141,27 @@ def test_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
         gone.wait()
     assert process_start(gone.pid) == ""
+
+
+def test_a_process_in_another_container_of_the_same_name_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside, inside = "pid:[4026531836]", "pid:[4026532201]"
+    gone = RunState("id", "RUNNING", 0.0, None, host=socket.gethostname(), pid=str(2**22 + 1), process_start="1")
+
+    def found(space: str, here: str) -> bool:
+        monkeypatch.setattr("benchmark.store.orphans.process_space", lambda: here)
+        return bool(orphans([dataclasses.replace(gone, process_space=space)]))
+
+    here = f"machine/boot/{outside}"
+    assert found(here, here)
+    assert found("", here)  # of an earlier version
+    assert found(f"machine/earlier/{outside}", here)
+    assert not found(f"machine/boot/{inside}", here)
+    assert not found(f"other/earlier/{outside}", here)
+    assert not found(f"/earlier/{outside}", f"/boot/{outside}")
+    assert not found(here, f"machine/boot/{inside}") and not found(here, "")
+    monkeypatch.undo()
+    assert process_space() in ("", process()["process_space"])
+    assert Environment.model_validate(process()).process_space == process_space()
 
 
 def test_death_is_noticed_though_nothing_tells_of_it(place: Workplace) -> None:
