@@ -107,13 +107,16 @@ def _errors(
 
 
 def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    from benchmark.system.files import csv_text
+
+    return csv_text(table, float_format="%.6f")
 
 
 def _text(table: pd.DataFrame, *, markdown: bool) -> str:
     from benchmark.protocol import find_scenario
     from benchmark.results.comparison import VERDICTS
     from benchmark.results.leaderboard import spread
+    from siconvnet.safe_text import markdown_cell
 
     errors = "source" in table
     rows = [list(ERROR_HEADS if errors else HEADS)]
@@ -142,7 +145,7 @@ def _text(table: pd.DataFrame, *, markdown: bool) -> str:
     )
     if markdown:
         rule = ["---"] * len(rows[0])
-        lines = [f"| {' | '.join(line)} |" for line in [rows[0], rule, *rows[1:]]]
+        lines = [f"| {' | '.join(map(markdown_cell, line))} |" for line in [rows[0], rule, *rows[1:]]]
     else:
         lines = columns(rows, rows[0])
     return "\n".join([*lines, "", end]) + "\n"

@@ -43,7 +43,7 @@ def export(
     (--dataset mnist-scale) it has the error in percent at each object size.
     """
     from benchmark.studies.stir import STIR
-    from benchmark.system.files import write_text
+    from benchmark.system.files import csv_text, write_text
     from siconvnet.errors import UnknownName
 
     for what, name, known in (("format", kind, FORMATS), ("table", table, KINDS)):
@@ -54,7 +54,7 @@ def export(
         frame = _stir(source, tracking_uri, datasets, evaluations, models, table)
     else:
         frame = _other(study, source, tracking_uri, evaluations, models, table)
-    text = frame.to_csv(index=False, lineterminator="\n")
+    text = csv_text(frame)
     click.echo(write_text(out, text) if out else text, nl=out is not None)
 
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from benchmark.protocol import SCENARIOS
 from benchmark.results.frames import CELL
+from benchmark.system.files import csv_text
 from siconvnet.errors import UnknownName
+from siconvnet.safe_text import markdown_cell
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -198,7 +200,7 @@ def _fill_published(table: DataFrame, published: DataFrame | None, metric: Metri
 
 def to_csv(table: DataFrame) -> str:
     """Six decimals, an empty field for what is not known."""
-    return str(table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    return csv_text(table, float_format="%.6f")
 
 
 def to_markdown(table: DataFrame, metric: str = "test_acc") -> str:
@@ -299,4 +301,4 @@ def _known(value: Any) -> bool:
 def markdown_rows(rows: list[list[str]]) -> str:
     """A Markdown table, the heading first; the columns in `WORDS` hold text, the others numbers."""
     rule = ["---" if head in WORDS else "---:" for head in rows[0]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [rows[0], rule, *rows[1:]])
+    return "".join(f"| {' | '.join(map(markdown_cell, line))} |\n" for line in [rows[0], rule, *rows[1:]])

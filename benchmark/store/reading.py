@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.store import sqlite
 from benchmark.store.addresses import sqlite_file
 from benchmark.store.client import pages
+from siconvnet.safe_text import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,9 +114,9 @@ def from_server(client: MlflowClient, query: Query, fields: Fields, histories: C
             run.info.status,
             run.info.start_time / 1000,
             run.info.end_time / 1000 if run.info.end_time else None,
-            _some(run.data.params, fields.params),
+            _texts(run.data.params, fields.params),
             _some(run.data.metrics, fields.metrics),
-            _some(run.data.tags, fields.tags),
+            _texts(run.data.tags, fields.tags),
         )
         for name in histories:
             if name in run.data.metrics:
@@ -175,7 +176,7 @@ def _read_entries(select: Select, key: str, runs: Mapping[str, StoredRun], field
     for table, entries, names in (("params", params, fields.params), ("tags", tags, fields.tags)):
         for where, values in _batches(key, list(runs), names):
             for run, name, value in select(f"SELECT run_uuid, {key}, value FROM {table} WHERE {where}", values):
-                entries[run][name] = value
+                entries[run][name] = printable(value, lines=True)
     for where, values in _batches(key, list(runs), fields.metrics):
         query = f"SELECT run_uuid, {key}, value, is_nan FROM latest_metrics WHERE {where}"
         for run, name, value, is_nan in select(query, values):
@@ -239,6 +240,11 @@ def _filter(query: Query) -> str:
     if len(query.statuses) == 1:
         held += [f"attributes.status = '{status}'" for status in query.statuses]
     return " and ".join(held)
+
+
+def _texts(values: Mapping[str, str], names: Collection[str] | None) -> dict[str, str]:
+    """What anyone may have written into a store, as it can be shown."""
+    return {name: printable(value, lines=True) for name, value in _some(values, names).items()}
 
 
 def _some(values: Mapping[str, Any], names: Collection[str] | None) -> dict[str, Any]:

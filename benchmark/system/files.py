@@ -1,4 +1,4 @@
-"""Writing a text file whole or not at all, and arrays without pickles."""
+"""Writing a text file whole or not at all, arrays without pickles, and tables without formulas."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from siconvnet.errors import SiconvnetError
+from siconvnet.safe_text import csv_cell
 from siconvnet.whole_files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
+    from pandas import DataFrame
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -44,3 +46,9 @@ def write_npz(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> Non
     named: dict[str, Any] = dict(arrays)
     with replacing(target) if isinstance(target, Path) else contextlib.nullcontext(target) as stream:
         np.savez_compressed(stream, **named)
+
+
+def csv_text(table: DataFrame, **how: Any) -> str:
+    """A table as CSV, without its index; `how` is passed on to `DataFrame.to_csv`."""
+    safe = table.apply(lambda column: column.map(lambda value: csv_cell(value) if isinstance(value, str) else value))
+    return str((safe if len(table) else table).to_csv(index=False, lineterminator="\n", **how))

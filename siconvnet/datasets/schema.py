@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from siconvnet.datasets.npz import Npz, open_npz
 from siconvnet.errors import DatasetError, InvalidArgument
+from siconvnet.safe_text import printable
 
 SPLITS = ("train", "valid", "test")
 SCALES = tuple(range(64, 16, -1))
@@ -193,11 +194,6 @@ def stream_images(path: Path) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
 
 def _as_dict(metadata: npt.NDArray) -> dict[str, str]:
     return {printable(key): printable(value) for key, value in metadata}
-
-
-def printable(text: str) -> str:
-    """The text with control characters and the like as escapes, as it may come from anyone and reach a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
 def _check_images(path: Path, file: Npz) -> tuple[int, ...]:
