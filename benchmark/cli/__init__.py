@@ -141,7 +141,7 @@ def run_command(command: click.Command, name: str, argv: Sequence[str] | None = 
     _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    _import_from_here()
+    import_from(Path())
     try:
         with _plugin_warnings_in_one_line():
             code = command.main([a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
@@ -183,14 +183,14 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _import_from_here() -> None:
-    """Let modules of this folder be named, as in --model my_net:MyNet; a console script does not look here.
+def import_from(folder: Path) -> None:
+    """Let modules of a folder be named, as in --model my_net:MyNet; a console script does not look even in its own.
 
     The folder comes last, so that no file that happens to lie in it takes the place of an installed module.
     """
-    with contextlib.suppress(FileNotFoundError):  # the folder was removed
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.append(here)
+    with contextlib.suppress(FileNotFoundError):  # the current folder was removed
+        if (path := str(folder.absolute())) not in sys.path:
+            sys.path.append(path)
 
 
 @contextlib.contextmanager

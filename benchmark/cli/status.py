@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli import import_from
 from benchmark.cli.options import tracking_uri, work_dir
 from benchmark.cli.sweep import by_model, counts, grid_options
 
@@ -67,6 +68,8 @@ def _grids(values: dict[str, Any], place: Workplace) -> tuple[str, tuple[Grid, .
         return *choose_grids(values), int(plan.get("slots", 1))
     try:
         grids = tuple(Grid.from_dict(entry) for entry in plan["grids"])
+        # Plans of earlier versions do not say where they were made.
+        import_from(Path(str(plan.get("folder", "."))))
         return str(plan["title"]), grids, int(plan["slots"])
     except (KeyError, TypeError, ValueError):
         raise SiconvnetError(

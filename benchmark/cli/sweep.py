@@ -170,7 +170,6 @@ def _go(
     *,
     retry_failed: bool,
 ) -> None:
-    import dataclasses
     import signal
 
     from benchmark.store import Store, shown
@@ -189,9 +188,23 @@ def _go(
     store = Store(uri)
     shows = board(console, place.logs / "sweep.log")
     runner = make_executor(executor, settings, shows.progress, **options)
-    place.write_plan({"title": title, "grids": [dataclasses.asdict(grid) for grid in grids], "slots": runner.slots})
+    _keep_plan(place, title, grids, runner.slots)
     shows.say(f"{title}: {runner.name}; store {shown(uri)}; log {shows.log}")
     Driver(grids, store, place, runner, shows, retry_failed=retry_failed).run()
+
+
+def _keep_plan(place: Workplace, title: str, grids: tuple[Grid, ...], slots: int) -> None:
+    """Remember what is being swept so that it means the same in another folder.
+
+    Data files are named in full. Models that are named by module are found from the folder that is kept.
+    """
+    import dataclasses
+
+    kept = [dataclasses.asdict(grid) for grid in grids]
+    for grid in kept:
+        names = grid["axes"]["datasets"]
+        grid["axes"]["datasets"] = [str(Path(n).absolute()) if n.lower().endswith(".npz") else n for n in names]
+    place.write_plan({"title": title, "grids": kept, "slots": slots, "folder": str(Path.cwd())})
 
 
 def _executor_options(

@@ -17,8 +17,9 @@ from benchmark.sweeps.executors.base import FAILED, FINISHED, Outcome
 from benchmark.training.records import RecordError, find_finished, write
 from benchmark.training.work_folder import Workplace
 
-#: Seconds until a store that did not answer is asked again.
-_PAUSE = 30.0
+#: Seconds until a store that did not answer is asked again, and how many times longer than the attempt they are at
+#: least: a server that accepts connections and never answers must not take up the time of the sweep.
+_PAUSE, _SHARE = 30.0, 4.0
 #: Seconds within which the record of a run that is said to be finished must be seen here.
 _LATE = 10.0
 
@@ -95,6 +96,7 @@ class Delivery:
         for attempt in range(3 if patient else 1):
             if attempt:
                 time.sleep(2.0**attempt)
+            began = time.monotonic()
             try:
                 self._hand_over(seconds=600 if patient else 1)
             except Busy as error:
@@ -102,7 +104,7 @@ class Delivery:
                 self.silence = str(error) if patient else self.silence
                 return
             except TrackingError as error:
-                self._fall_silent(error)
+                self._fall_silent(error, began)
             else:
                 if self.silence:
                     self.say("the store answers again")
@@ -121,10 +123,11 @@ class Delivery:
     def _ask(self, question: Callable[[], T]) -> T | None:
         """What the store answers; None while it is silent."""
         if not self.silence:
+            began = time.monotonic()
             try:
                 return question()
             except TrackingError as error:
-                self._fall_silent(error)
+                self._fall_silent(error, began)
         return None
 
     def _hand_over(self, seconds: float) -> None:
@@ -133,8 +136,9 @@ class Delivery:
                 self.refused[outcome.folder] = outcome.error
                 self.say(f"not logged, and left in {self.place.records}: {outcome.error}")
 
-    def _fall_silent(self, error: TrackingError) -> None:
-        """Say so once, and leave the store alone for a while."""
+    def _fall_silent(self, error: TrackingError, began: float) -> None:
+        """Say so once, and leave the store alone for a while; `began` is when it was asked."""
         if not self.silence:
             self.say(f"{error} Finished runs wait in {self.place.records}.")
-        self.silence, self._until = str(error), time.monotonic() + _PAUSE
+        now = time.monotonic()
+        self.silence, self._until = str(error), now + max(_PAUSE, _SHARE * (now - began))

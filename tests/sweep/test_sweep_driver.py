@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from sweep_bench import Bench
+from sweep_bench import SCRIPT, Bench
 
 LONG = "100000"
 
@@ -353,3 +353,16 @@ def test_rate_is_chosen_on_the_way(bench: Bench) -> None:
     }
     best = "0.01" if medians["0.01"] > medians["0.001"] else "0.001"
     assert {run.lr for run in bench.runs() if int(run.seed) > 2} == {best}
+
+
+def test_status_of_a_model_and_data_in_the_folder_of_the_sweep_from_elsewhere(bench: Bench) -> None:
+    shutil.copy(bench.icons, bench.folder / "mine.npz")
+    line = line_of_net(bench, "--seeds", "1", "--executor", "inline", times=0, trouble="pass")
+    line[line.index("--datasets") + 1] = "mine.npz"
+    assert bench.run(line)[0] == 0
+    elsewhere = bench.folder / "elsewhere"
+    elsewhere.mkdir()
+    # Another process, which has not imported the model.
+    done = subprocess.run([SCRIPT, "status", *bench.where()], cwd=elsewhere, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 runs: 1 done, 0 failed, 0 to do" in done.stdout

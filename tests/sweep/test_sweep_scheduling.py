@@ -23,11 +23,12 @@ from sweep_bench import Bench
 from benchmark.events import Epoch, Result, Started
 from benchmark.predictions import Predictions
 from benchmark.spec import RunSpec
-from benchmark.store import Store, entries, experiment_name
+from benchmark.store import Store, TrackingError, entries, experiment_name
 from benchmark.store.ingestion import ingest
 from benchmark.store.run_states import RunState
 from benchmark.sweeps import grid
 from benchmark.sweeps.board import Board
+from benchmark.sweeps.delivery import Delivery
 from benchmark.sweeps.driver import Driver, SweepError
 from benchmark.sweeps.executors.base import DIED, FAILED, FINISHED, HALTED, UNFIT, Executor, Outcome, Settings
 from benchmark.sweeps.grid import Grid, Plan
@@ -416,3 +417,26 @@ def test_what_mlflow_refuses_leaves_no_run_that_seems_to_go_on(bench: Bench, mon
     assert "refuses this: Invalid value" in outcome.error and outcome.folder.is_dir()
     with sqlite3.connect(bench.database) as database:
         assert database.execute("SELECT status, lifecycle_stage FROM runs").fetchall() == [("KILLED", "deleted")]
+
+
+def test_a_store_that_is_slow_to_fail_is_asked_less_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.sweeps.delivery._PAUSE", 0.1)
+    bench.place.prepare()
+    (spec,) = grid.expand(grid_of((1,)))
+    leave_record(bench.place, done(spec))
+
+    class Slow(Store):
+        def find_ended(self, *_: object) -> None:
+            time.sleep(0.5)
+            raise TrackingError("no answer.")
+
+    told: list[str] = []
+    delivery = Delivery(Slow(bench.uri), bench.place, told.append)
+    assert delivery.find_ended(spec) is None
+    began = time.monotonic()
+    while delivery.silence:
+        delivery.deliver()
+        time.sleep(0.05)
+    assert time.monotonic() - began > 1.9
+    assert told == [f"no answer. Finished runs wait in {bench.place.records}.", "the store answers again"]
+    assert bench.seeds() == [1]
