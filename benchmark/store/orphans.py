@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.store.run_states import RunState
-from benchmark.system.environment import process_space, process_start
+from benchmark.system.environment import process_exists, process_space, process_start
 
 if TYPE_CHECKING:
     from benchmark.store import Store
@@ -51,19 +49,15 @@ def repair(store: Store, runs: Iterable[RunState]) -> Iterator[RunState]:
 
 
 def _alive(run: RunState) -> bool:
-    if not run.pid.isdigit():
+    import psutil
+
+    if not run.pid.isdigit() or not process_exists(int(run.pid)):
         return False
-    try:
-        os.kill(int(run.pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
     # A number that was given out again belongs to another process.
     if run.process_start:
         return process_start(int(run.pid)) in ("", run.process_start)
     try:
-        # Runs of earlier versions do not say which it was; about then the kernel must have heard of it.
-        return Path(f"/proc/{run.pid}").stat().st_ctime < run.start + 5
-    except OSError:
+        # Runs of earlier versions do not say which it was; about then it must have been started.
+        return psutil.Process(int(run.pid)).create_time() < run.start + 5
+    except psutil.Error:
         return True

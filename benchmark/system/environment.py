@@ -97,16 +97,29 @@ def process_space() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process was started, in the kernel's own count; empty where there is none such, or nobody knows.
+    """When a process was started, in the system's own count; empty where there is none such, or nobody knows.
 
     Numbers of processes are given out again, but not with the same start.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    except OSError:  # gone, or a system without such files
+        import psutil
+
+        try:
+            return str(psutil.Process(pid).create_time())
+        except (psutil.Error, ValueError, OverflowError):
+            return ""
     # The second field is the program's name in brackets, which may hold spaces; the start is the 22nd.
     return text.rpartition(")")[2].split()[19]
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of this number is there, of whichever user. It is not disturbed by the question."""
+    import psutil
+
+    # Where processes are asked by sending them signal 0, Windows ends them.
+    return psutil.pid_exists(pid)
 
 
 def versions() -> dict[str, str | None]:

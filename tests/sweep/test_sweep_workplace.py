@@ -7,6 +7,7 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from benchmark.store.run_states import RunState
 from benchmark.sweeps.executors import worker
 from benchmark.sweeps.executors.base import DIED, NO_ROOM, UNFIT, Settings
 from benchmark.sweeps.executors.processes import _Worker
-from benchmark.system.environment import process, process_space, process_start
+from benchmark.system.environment import process, process_exists, process_space, process_start
 from benchmark.training.record_schema import Environment
 from benchmark.training.records import PARTIAL, RecordError
 from benchmark.training.work_folder import Workplace
@@ -141,6 +142,29 @@ def test_process_is_known_by_its_start_and_not_by_its_number_alone() -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
         gone.wait()
     assert process_start(gone.pid) == ""
+    assert not process_exists(gone.pid)
+
+
+def test_start_of_a_process_where_there_are_no_files_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on Windows and macOS.
+    def absent(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    assert float(process_start(os.getpid())) == pytest.approx(time.time(), abs=3600)
+    assert process_start(2**22 + 1) == process_start(-1) == process_start(2**70) == ""
+
+
+def test_nobody_asks_for_a_process_by_a_signal() -> None:
+    # Signal 0 asks on Linux, and ends the process on Windows.
+    root = Path(__file__).parents[2]
+    files = [
+        path for tree in ("siconvnet", "benchmark", "data", "plots", "scripts") for path in (root / tree).rglob("*.py")
+    ]
+    asking = re.compile(r"\bkill(pg)?\([^()]*(\([^()]*\))?[^()]*, 0\)")
+    assert asking.search("os.kill(int(run.pid), 0)")
+    assert len(files) > 100
+    assert [path for path in files if asking.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_a_process_in_another_container_of_the_same_name_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmark.spec import RunSpec
 from benchmark.sweeps.executors.base import DIED, Executor, Outcome, Progress, Settings
-from benchmark.system.environment import cpu_count
+from benchmark.system.environment import cpu_count, process_exists
 
 #: What PyTorch and the libraries under it read when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -110,14 +110,7 @@ class _Worker:
 
     def _lives(self) -> bool:
         """Whether the process is there; where others collect its exit code that alone does not tell."""
-        if not self.process.is_alive():
-            return False
-        with contextlib.suppress(PermissionError):
-            try:
-                os.kill(self.process.pid or 0, 0)
-            except ProcessLookupError:
-                return False
-        return True
+        return self.process.is_alive() and process_exists(self.process.pid or 0)
 
     def end(self) -> None:
         if self._alive:
