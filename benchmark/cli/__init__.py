@@ -38,6 +38,7 @@ SECTIONS = {
         "compare": "benchmark.cli.compare:compare",
         "plot": "benchmark.cli.plot:plot",
         "export": "benchmark.cli.export:export",
+        "runs": "benchmark.cli.runs:runs",
         "ui": "benchmark.cli.ui:ui",
     },
     "A method of your own": {

@@ -73,7 +73,8 @@ def _grids(values: dict[str, Any], place: Workplace) -> tuple[str, tuple[Grid, .
         return str(plan["title"]), grids, int(plan["slots"])
     except (KeyError, TypeError, ValueError):
         raise SiconvnetError(
-            f"no sweep is known in {str(place.root)!r}; start one with benchmark sweep, or name a suite or a grid."
+            f"no sweep is known in {str(place.root)!r}; start one with benchmark sweep, or name a suite or a grid. "
+            "Single runs: benchmark runs list."
         ) from None
 
 

@@ -355,6 +355,10 @@ class Store:
         self._experiments[name] = found.experiment_id
         return str(found.experiment_id)
 
+    def delete(self, run_id: str) -> None:
+        """Delete a run; MLflow keeps it until `mlflow gc`, and can restore it."""
+        self.client.delete_run(run_id)
+
     def kill(self, run_id: str, reason: str) -> None:
         """Mark a run KILLED whose process is gone."""
         self.client.set_tag(run_id, "reason", reason)
