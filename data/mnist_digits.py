@@ -2,7 +2,7 @@
 
 Ten digits x 50 for training and 50 for validation from MNIST's training set, 50 for testing from its test set. They
 ship with the package, with one more thing that is needed to build the same file on every machine, `brightest`: see
-`benchmark.data.mnist.develop`.
+`benchmark.data.mnist_development.develop`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.errors import DatasetError
 from siconvnet.regular_files import open_regular
 
+from .mnist_development import develop_all
 from .photos import Unusable
 from .texts import read_bytes
 
@@ -43,8 +44,6 @@ def build(source: Path | None = None, *, jobs: int = 1, progress: bool = False) 
     Raises:
         DatasetError: a file is missing or is no IDX file of MNIST.
     """
-    from .mnist import develop_all
-
     if source is None:
         raise DatasetError("the digits come from MNIST's four IDX files; name their folder: --source DIR")
     images, index = select(source)

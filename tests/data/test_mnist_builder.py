@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data import BUILDERS, build, mnist, mnist_digits, prepare, verify
+from benchmark.data import BUILDERS, build, mnist_digits, prepare, verify
 from benchmark.data.layout import draw_positions
 from benchmark.data.verification import CHECKSUMS, checksum, compare
 from siconvnet.datasets import SCALES, dataset_path
@@ -42,7 +42,7 @@ def developed(place, positions, *, fixed: bool = True):
     levels = brightest[split, :, digit, instance].tolist() if fixed else [None] * len(SCALES)
     return np.stack(
         [
-            mnist.develop(
+            mnist_development.develop(
                 digits[place], scale, positions[split, row, digit, instance], int(levels[row]) if fixed else None
             )
             for row, scale in enumerate(SCALES)
