@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data import BUILDERS, build, mnist_digits, prepare, verify
+from benchmark.data import BUILDERS, build, mnist_development, mnist_digits, prepare, verify
 from benchmark.data.layout import draw_positions
 from benchmark.data.verification import CHECKSUMS, checksum, compare
 from siconvnet.datasets import SCALES, dataset_path
