@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from siconvnet.models import IMAGE_SIZE
+from siconvnet.names import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,17 @@ class Cost:
 
 
 def training_cost(
-    model: nn.Module, num_channels: int, num_classes: int, *, batch_size: int = 16, repeats: int = 3
+    model: nn.Module,
+    num_channels: int,
+    num_classes: int,
+    *,
+    image_size: int = IMAGE_SIZE,
+    batch_size: int = 16,
+    repeats: int = 3,
 ) -> Cost:
     """Measure training steps on noise, on the CPU and with torch's number of threads. The model is trained by them."""
     generator = torch.Generator().manual_seed(1)
-    images = torch.rand(batch_size, num_channels, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    images = torch.rand(batch_size, num_channels, image_size, image_size, generator=generator)
     labels = torch.arange(batch_size) % num_classes
     optimizer = torch.optim.Adam(model.parameters())
     model.train()

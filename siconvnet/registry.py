@@ -1,9 +1,9 @@
 """A table of named things that are imported only when they are asked for.
 
-A built-in entry is a string, ``"package.module:attribute"``; listing names imports nothing, so that a command
-line can offer them at once. Resolving an entry imports its module, which registers the real object under that
-name. Other packages add entries through entry points (a group for each registry) without touching this one. What is
-wrong with one of them is a warning; it never keeps the others from being used.
+A built-in entry is the object itself, or the name of the module that registers it when it is imported; listing names
+imports nothing, so that a command line can offer them at once. Other packages add entries through entry points (a group
+for each registry) without touching this one. What is wrong with one of them is a warning; it never keeps the others
+from being used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from siconvnet.errors import InvalidArgument, UnknownName
 
@@ -32,7 +32,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what it holds, in the singular; used in messages.
-        builtin: name -> module that registers that name when it is imported.
+        builtin: name -> object, or the module that registers that name when it is imported.
         entry_points: the entry-point group that other packages extend it with.
         adapt: makes an entry of what an entry point names, given the entry's name and that object. An entry point
             may also name a module that registers the entry itself.
@@ -41,14 +41,15 @@ class Registry(Generic[T]):
     def __init__(
         self,
         kind: str,
-        builtin: Mapping[str, str],
+        builtin: Mapping[str, str | T],
         entry_points: str | None = None,
         adapt: Callable[[str, object], T] | None = None,
     ):
         self.kind = kind
         self._adapt = adapt
-        self._modules: dict[str, str] = dict(builtin)
-        self._objects: dict[str, T] = {}
+        self._builtin = tuple(builtin)
+        self._modules = {name: entry for name, entry in builtin.items() if isinstance(entry, str)}
+        self._objects: dict[str, T] = {n: entry for n, entry in builtin.items() if not isinstance(entry, str)}
         self._group = entry_points
         self._plugins: dict[str, metadata.EntryPoint] | None = None
 
@@ -71,7 +72,7 @@ class Registry(Generic[T]):
 
     def names(self, pattern: str = "*") -> list[str]:
         """All names that match a shell pattern, built-in ones first and in their own order. Imports nothing."""
-        names = dict.fromkeys([*self._modules, *self._entry_points(), *self._objects])
+        names = dict.fromkeys([*self._builtin, *self._entry_points(), *self._objects])
         return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
     def __getitem__(self, name: str) -> T:
@@ -96,7 +97,7 @@ class Registry(Generic[T]):
         return list(self._objects.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._objects or name in self._modules or name in self._entry_points()
+        return name in self._builtin or name in self._objects or name in self._entry_points()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -105,11 +106,15 @@ class Registry(Generic[T]):
         if self._plugins is None:
             self._plugins = {}
             for point in _entry_points(self._group) if self._group else ():
-                other = self._modules.get(point.name) or getattr(self._plugins.get(point.name), "value", None)
-                if other is None:
+                other = self._plugins.get(point.name)
+                if point.name in self._builtin:
+                    self._warn(
+                        f"{point.name!r} ({point.value}) is left out: a {self.kind} of this package has that name."
+                    )
+                elif other is None:
                     self._plugins[point.name] = point
-                elif other != point.value:
-                    self._warn(f"{point.name!r} ({point.value}) is left out: {other} has that name.")
+                elif other.value != point.value:
+                    self._warn(f"{point.name!r} ({point.value}) is left out: {other.value} has that name.")
         return self._plugins
 
     def _load_plugin(self, point: metadata.EntryPoint) -> None:
@@ -159,7 +164,7 @@ def _entry_points(group: str) -> Iterable[metadata.EntryPoint]:
         return list(found.values())
 
 
-def load_target(target: str) -> Callable[..., object]:
+def load_target(target: str) -> Callable[..., Any]:
     """Import ``"package.module:attribute"``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What internal scales may start from, as data: the parameterisations, and where the models here start.
+"""What internal scales may start from, as data.
 
 See `siconvnet.layers.LearnableScales`. Importing this loads nothing heavy.
 """
@@ -51,17 +51,6 @@ class Start:
     sigma: float
     isr: float
     side: int | None = None
-
-
-LEARNERS: Mapping[str, Start] = MappingProxyType(
-    {
-        "ses_learned": Start(1.5, 2.0, side=64),
-        "ses_learned_28": Start(1.5, 3.0, side=28),
-        "ses_learned_56": Start(1.5, 2.0, side=56),
-        "scale_probe": Start(2.0, 3.0),
-    }
-)
-"""The models here whose scales are learned; they take `scale_parameterisation`, `learn_sigma`, `sigma` and `isr`."""
 
 
 def find_freedom(name: str) -> Freedom:

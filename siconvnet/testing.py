@@ -143,7 +143,7 @@ def conformance(
 
     Raises:
         UnknownName: no such model or check.
-        InvalidArgument: it is no model at all.
+        InvalidArgument: it is not a model.
     """
     return run_checks(subject_of(model, **options), checks)
 

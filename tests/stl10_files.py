@@ -8,7 +8,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.models.stl_wrn import Wrn
+from siconvnet.models.stl10.plan import Wrn
 
 
 def write_stl10(folder: Path, sizes: dict[str, int], seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -35,8 +35,8 @@ def write_stl10(folder: Path, sizes: dict[str, int], seed: int = 0) -> dict[str,
 class Quick(Wrn):
     """The narrowest of the wide residual networks, on images of a quarter of the side."""
 
-    def __init__(self) -> None:
-        super().__init__(widen=1)
+    def __init__(self, num_channels: int, num_classes: int) -> None:
+        super().__init__(num_channels, num_classes, widen=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.avg_pool2d(x, 4))

@@ -70,4 +70,4 @@ def make_basis(name: str, size: int, scales: Sequence[float], effective_size: in
         takes = f"takes {', '.join(accepted)}" if accepted else "takes no options"
         raise InvalidArgument(f"the basis {name!r} {takes}, not {', '.join(unknown)}.")
     with torch.device("cpu"):
-        return function(size, tuple(float(scale) for scale in scales), effective_size, **options)  # type: ignore[return-value]
+        return function(size, tuple(float(scale) for scale in scales), effective_size, **options)

@@ -18,7 +18,6 @@ from siconvnet.conformance.subject import Subject
 from siconvnet.conformance.torch_settings import torch_settings
 from siconvnet.layers.learned_scales import scale_figures
 from siconvnet.metrics.hooks import captured
-from siconvnet.models import IMAGE_SIZE
 from siconvnet.registry import reason_of
 
 TOLERANCE = 1e-3
@@ -190,9 +189,10 @@ def _stages(subject: Subject) -> str:
     for stage in subject.stages:
         _require(stage in maps, f"stage {stage!r} is not called by forward")
         shape = list(maps[stage].shape)
-        square = len(shape) in (4, 5) and shape[0] == 2 and shape[-2] == shape[-1] <= IMAGE_SIZE
+        square = len(shape) in (4, 5) and shape[0] == 2 and shape[-2] == shape[-1] <= subject.image_size
         _require(
-            square, f"stage {stage!r} gives {shape}, not maps [B, C, H, H] (or [B, C, S, H, H]) with H <= {IMAGE_SIZE}"
+            square,
+            f"stage {stage!r} gives {shape}, not maps [B, C, H, H] (or [B, C, S, H, H]) with H <= {subject.image_size}",
         )
     with_scales = any(maps[stage].ndim == 5 for stage in subject.stages)
     remark = "; of a scale axis the equivariance metric takes the maximum" if with_scales else ""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from siconvnet.errors import InvalidArgument
 from siconvnet.evaluation_mode import evaluation_mode
-from siconvnet.models import IMAGE_SIZE, model_info
+from siconvnet.models import model_info
 from siconvnet.models.info import ModelInfo, build_model, describe_model
+from siconvnet.names import IMAGE_SIZE, INTERPOLATION, KERNEL_SIZE
 from siconvnet.registry import reason_of
 
 SETTINGS = {"gray": (1, 10), "colour": (3, 4)}
@@ -31,6 +32,7 @@ class Subject:
         settings: those of `SETTINGS` that it can be built for.
         fixed: it is one built module, so that there is only one initialisation to look at.
         untold: those of `num_channels` and `num_classes` that it is not built with, as its signature lacks them.
+        image_size: side in pixels of the images that it is checked with.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Subject:
     settings: Mapping[str, tuple[int, int]] = field(default_factory=lambda: SETTINGS)
     fixed: bool = False
     untold: tuple[str, ...] = ()
+    image_size: int = IMAGE_SIZE
 
     def module(self, seed: int = 0, setting: str = "") -> nn.Module:
         """A fresh module in evaluation mode."""
@@ -47,9 +50,9 @@ class Subject:
         return self.build(*self._numbers(setting)).eval()
 
     def images(self, count: int = 2, setting: str = "") -> Tensor:
-        """Noise in 0..1, the same at each call: ``[count, C, 64, 64]``."""
+        """Noise in 0..1, the same at each call: ``[count, C, H, H]``."""
         generator = torch.Generator().manual_seed(1)
-        shape = count, self._numbers(setting)[0], IMAGE_SIZE, IMAGE_SIZE
+        shape = count, self._numbers(setting)[0], self.image_size, self.image_size
         return torch.rand(shape, generator=generator, dtype=torch.float32)
 
     @property
@@ -65,12 +68,14 @@ def subject_of(
     *,
     stages: Iterable[str] | None = None,
     scale_pools: Iterable[str] | None = None,
+    image_size: int | None = None,
     **arguments: Any,
 ) -> Subject:
     """What is to be checked, from a name, ``package.module:Class``, a class or function, or a built module.
 
     Args:
         stages, scale_pools: instead of those that the model declares.
+        image_size: side in pixels of the images to check with; if not given, the one that the model is made for, or 64.
         arguments: `kernel_size`, `interpolation` and what else the factory is called with.
 
     Raises:
@@ -79,14 +84,16 @@ def subject_of(
     """
     if isinstance(model, nn.Module):
         info, build = describe_model(type(model).__name__, type(model)), lambda *_: copy.deepcopy(model)
-        settings: Mapping[str, tuple[int, int]] = _settings_of(model)
+        side = image_size or IMAGE_SIZE
+        settings: Mapping[str, tuple[int, int]] = _settings_of(model, side)
         untold = []
     else:
         if isinstance(model, str):
             info = model_info(model)
         else:
             info = describe_model(str(getattr(model, "name", getattr(model, "__name__", "the model"))), model)
-        defaults = {"kernel_size": 7, "interpolation": "bicubic", **arguments}
+        side = image_size or info.image_size
+        defaults = {"kernel_size": KERNEL_SIZE, "interpolation": INTERPOLATION, "image_size": side, **arguments}
         settings = SETTINGS
         untold = [key for key in ("num_channels", "num_classes") if not info.takes(key)]
 
@@ -97,7 +104,7 @@ def subject_of(
     given = {"stages": stages, "scale_pools": scale_pools}
     names = {key: declared[key] if value is None else as_tuple(value) for key, value in given.items()}
     fixed = isinstance(model, nn.Module)
-    return Subject(info.name, build, names["stages"], names["scale_pools"], settings, fixed, tuple(untold))
+    return Subject(info.name, build, names["stages"], names["scale_pools"], settings, fixed, tuple(untold), side)
 
 
 def as_tuple(names: Iterable[str]) -> tuple[str, ...]:
@@ -105,15 +112,13 @@ def as_tuple(names: Iterable[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _settings_of(module: nn.Module) -> dict[str, tuple[int, int]]:
+def _settings_of(module: nn.Module, side: int) -> dict[str, tuple[int, int]]:
     reason = ""
     for setting, (num_channels, _) in SETTINGS.items():
         try:
             with torch.no_grad(), evaluation_mode(module):
-                logits = module(torch.zeros(2, num_channels, IMAGE_SIZE, IMAGE_SIZE))
+                logits = module(torch.zeros(2, num_channels, side, side))
             return {setting: (num_channels, logits.shape[-1])}
         except Exception as error:
             reason = reason or reason_of(error)
-    raise InvalidArgument(
-        f"{type(module).__name__} takes neither gray nor colour images of {IMAGE_SIZE} pixels: {reason}"
-    )
+    raise InvalidArgument(f"{type(module).__name__} takes neither gray nor colour images of {side} pixels: {reason}")

@@ -175,10 +175,7 @@ def describe_dataset(name: str, entry: object) -> DatasetInfo:
 
 def make_registry() -> Registry[DatasetInfo]:
     """The datasets of the catalogue and of other packages."""
-    registry = Registry("dataset", dict.fromkeys(CATALOG, __name__), "siconvnet.datasets", adapt=describe_dataset)
-    for name, info in CATALOG.items():
-        registry.register(name, info)
-    return registry
+    return Registry("dataset", CATALOG, "siconvnet.datasets", adapt=describe_dataset)
 
 
 _registry = make_registry()

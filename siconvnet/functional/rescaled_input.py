@@ -39,23 +39,92 @@ def rescale_in_frame(x: Tensor, scale: float, mode: str = "bilinear") -> Tensor:
     return F.pad(resized, (left, width - w - left, top, height - h - top))
 
 
-@outside_graphs
-def rescaled_input_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
-    """Maximum over `scales` of: rescale, convolve, rescale back: ``[B, C, H, W] -> [B, C', H-k+1, W-k+1]``.
+def rescaled_input_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...], *, stride: int = 1, padding: int = 0
+) -> Tensor:
+    """Maximum over `scales` of: rescale, convolve, rescale back: ``[B, C, H, W] -> [B, C', H', W']``, where
+    H' = (H + 2 padding - k) // stride + 1.
 
     Args:
         weight: ``[C', C, k, k]``, the same at all scales.
         bias: ``[C']`` or none, added before rescaling back.
+        stride: step in pixels.
+        padding: zeros added to each side of the rescaled input, in pixels.
     """
     if plain_requested() or x.numel() == 0:
-        return _plain(x, weight, bias, scales)
+        return _plain(x, weight, bias, scales, stride, padding)
+    if stride == 1 and padding == 0:
+        return _valid(x, weight, bias, scales)
+    return _padded(x, weight, bias, scales, stride, padding)
+
+
+@outside_graphs
+def _valid(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
     return _RescaledInputConv2d.apply(*autocast_to(x, weight, bias), scales)
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...]) -> Tensor:
+def _plain(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...], stride: int = 1, padding: int = 0
+) -> Tensor:
     stack = torch.cat([rescale_in_frame(x, scale) for scale in scales])
-    responses = F.conv2d(stack, weight, bias).unflatten(0, (len(scales), -1)).unbind()
+    responses = F.conv2d(stack, weight, bias, stride, padding).unflatten(0, (len(scales), -1)).unbind()
     return torch.stack([rescale_in_frame(y, 1 / s) for y, s in zip(responses, scales, strict=True)]).max(0).values
+
+
+def _padded(
+    x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...], stride: int, padding: int
+) -> Tensor:
+    """As `_plain`, but where an image that was shrunk fills little of its frame, the rest is not computed."""
+    parts = {scale: _Part.of(x, weight, scale, stride, padding) for scale in scales}
+    responses = {
+        s: part.response(rescale_in_frame(x, s), weight, bias, stride) for s, part in parts.items() if part.pays
+    }
+    if whole := [scale for scale, part in parts.items() if not part.pays]:
+        stack = torch.cat([rescale_in_frame(x, scale) for scale in whole])
+        found = F.conv2d(stack, weight, bias, stride, padding).unflatten(0, (len(whole), -1))
+        responses |= zip(whole, found.unbind(), strict=True)
+    return torch.stack([rescale_in_frame(responses[scale], 1 / scale) for scale in scales]).max(0).values
+
+
+class _Part(NamedTuple):
+    """The part of a frame in which a kernel sees any content.
+
+    Attributes:
+        window: zeros to add left, right, above and below; negative: pixels to take off.
+        around: responses that are left out on these sides, where the kernel sees nothing and answers with the bias.
+        pays: whether half of the responses or more are.
+    """
+
+    window: tuple[int, ...]
+    around: tuple[int, ...]
+    pays: bool
+
+    @classmethod
+    def of(cls, x: Tensor, weight: Tensor, scale: float, stride: int, padding: int) -> _Part:
+        height, width = (_seen(side, int(side * scale), weight.shape[-1], stride, padding) for side in x.shape[2:])
+        share = width.share * height.share
+        return cls((*width.window, *height.window), (*width.around, *height.around), share <= 0.5)
+
+    def response(self, framed: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+        found = F.pad(F.conv2d(F.pad(framed, self.window), weight, None, stride), self.around)
+        return found if bias is None else found + bias[:, None, None]
+
+
+class _Seen(NamedTuple):
+    """As `_Part`, of one axis; `share` is that of the responses that are computed."""
+
+    window: tuple[int, int]
+    around: tuple[int, int]
+    share: float
+
+
+def _seen(side: int, content: int, kernel_size: int, stride: int, padding: int) -> _Seen:
+    margin, responses = (side - content) // 2, (side + 2 * padding - kernel_size) // stride + 1
+    # One response at least, also where the steps of the kernel miss what little content there is.
+    first = min(max(-((kernel_size - 1 - margin - padding) // stride), 0), responses - 1)
+    last = max(min((margin + content - 1 + padding) // stride, responses - 1), first)
+    start, stop = first * stride - padding, last * stride - padding + kernel_size
+    return _Seen((-start, stop - side), (first, responses - 1 - last), (last - first + 1) / responses)
 
 
 class _RescaledInputConv2d(torch.autograd.Function):

@@ -69,7 +69,7 @@ def conv_z2_h(
         return plain.conv_z2_h(x, kernel, bias, stride, padding)
     sides = supports or [kernel.shape[-1]] * kernel.shape[2]
     kernels = zip(kernel.unbind(2), sides, strict=True)
-    return torch.stack([_conv2d(x, taps, bias, side, stride, padding) for taps, side in kernels], dim=2)
+    return torch.stack([conv2d_within(x, taps, bias, side, stride, padding) for taps, side in kernels], dim=2)
 
 
 @outside_graphs
@@ -109,11 +109,11 @@ def conv_h_h(
     for s, side in enumerate(supports or [size] * num_scales):
         window = planes[s : s + scale_size]
         taps = kernels[s][:, :, : len(window)].transpose(1, 2).flatten(1, 2)
-        outputs.append(_conv2d(torch.cat(window, dim=1), taps, bias, side, stride, padding))
+        outputs.append(conv2d_within(torch.cat(window, dim=1), taps, bias, side, stride, padding))
     return torch.stack(outputs, dim=2)
 
 
-def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, side: int, stride: int, padding: int) -> Tensor:
+def conv2d_within(x: Tensor, weight: Tensor, bias: Tensor | None, side: int, stride: int, padding: int) -> Tensor:
     """A convolution with the middle `side` x `side` pixels of a kernel whose other pixels are zero."""
     size = weight.shape[-1]
     if 2 * padding + 1 == size:

@@ -1,8 +1,14 @@
-"""Columns of rescaled kernels (Xu et al. 2014)."""
+"""Columns of rescaled kernels (Xu, Xiao, Zhang, Yang, Zhang 2014).
+
+One trained kernel stands at several sizes, a column of responses for each. Two published versions rescale it by
+different rules: `XuConv2d` to sizes in pixels, `XuScaleConv2d` by factors.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,52 +16,94 @@ from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
+from siconvnet.functional.rescaled_input import rescale_in_frame
+from siconvnet.functional.steerable import conv2d_within, supports_of
 from siconvnet.layers.checks import check_images
 
 
-def column_kernel(weight: Tensor, size: int, max_size: int) -> Tensor:
-    """One k x k kernel at column size `size`, on a frame of `max_size`: ``[C', C, k, k] -> [C', C, M, M]``.
+def sized_kernels(weight: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """A k x k kernel at several sizes, on a frame M of the largest: ``[C', C, k, k] -> [C', C, M, M]`` each.
 
     As published, it is the kernel already zero-padded to M x M that is resized to size x size (nearest if size > k,
     bilinear with aligned corners if size < k) and then padded or cropped back; so the column of size M keeps the
     kernel as it is, and larger sizes than k can shrink it. The result has the L1 norm of the original, for each pair
     of channels.
     """
-    k = weight.shape[-1]
-    frame = F.pad(weight, 4 * ((max_size - k) // 2,))
-    if size == k:
-        return frame
-    if size > k:
-        resized = F.interpolate(frame, size=(size, size), mode="nearest")
-    else:
-        resized = F.interpolate(frame, size=(size, size), mode="bilinear", align_corners=True)
-    low = (max_size - size) // 2
-    high = max_size - size - low
-    resized = F.pad(resized, (low, high, low, high))
-    norm = _l1(resized)
+    k, largest = weight.shape[-1], max(sizes)
+    frame = F.pad(weight, 4 * ((largest - k) // 2,))
+
+    def at(size: int) -> Tensor:
+        if size == k:
+            return frame
+        if size > k:
+            resized = F.interpolate(frame, size=(size, size), mode="nearest")
+        else:
+            resized = F.interpolate(frame, size=(size, size), mode="bilinear", align_corners=True)
+        low = (largest - size) // 2
+        high = largest - size - low
+        return _with_norm_of(frame, F.pad(resized, (low, high, low, high)))
+
+    return [at(size) for size in sizes]
+
+
+def scaled_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
+    """A k x k kernel rescaled by each factor, on a frame M that holds the largest: ``[C', C, M, M]`` each.
+
+    It is padded to the frame, rescaled there (bilinear to shrink, nearest to enlarge) and given its old L1 norm back,
+    for each pair of channels. A kernel of one pixel is the same at all sizes.
+    """
+    size = weight.shape[-1]
+    if size == 1:
+        return len(scales) * [weight]
+    frame = F.pad(weight, [math.ceil((int(size * max(scales)) - size) / 2)] * 4)
+    modes = ["nearest" if scale > 1 else "bilinear" for scale in scales]
+    return [_with_norm_of(frame, rescale_in_frame(frame, s, mode)) for s, mode in zip(scales, modes, strict=True)]
+
+
+def _with_norm_of(original: Tensor, kernel: Tensor) -> Tensor:
+    norm, left = (taps.abs().sum((2, 3), keepdim=True) for taps in (original, kernel))
     # A pair of channels without any weight left has no norm to divide by, and stays zero.
-    return resized * (_l1(frame) / norm.masked_fill(norm == 0, 1))
+    return kernel * (norm / left.masked_fill(left == 0, 1))
 
 
-@lru_cache
-def column_reach(kernel_size: int, size: int, max_size: int) -> int:
-    """How many pixels the taps of a column reach from the centre of its frame; the rest is zero by construction."""
-    taps = column_kernel(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"), size, max_size)[0, 0].nonzero()
-    return int((taps - max_size // 2).abs().max())
+class _ColumnConv2d(nn.Conv2d):
+    """What both versions share: the convolution in columns, padded so that stride 1 keeps the side of the input."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        kernels: Callable[[Tensor], list[Tensor]],
+        initial: bool,
+        stride: int,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, stride, bias=False)
+        self.kernels, self.initial = kernels, initial
+        # Of a rescaled kernel, what is zero whatever the weights are is not computed.
+        everywhere = kernels(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"))
+        self.columns, self.supports = len(everywhere), supports_of(torch.cat(everywhere, dim=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_images(x, self.in_channels * (1 if self.initial else self.columns), self.weight)
+        kernels = self.kernels(self.weight)
+        stride, padding = self.stride[0], kernels[0].shape[-1] // 2
+        if functional.plain_requested():
+            groups = 1 if self.initial else self.columns
+            return F.conv2d(x, torch.cat(kernels), stride=stride, padding=padding, groups=groups)
+        parts = [x] * self.columns if self.initial else x.chunk(self.columns, 1)
+        columns = zip(parts, kernels, self.supports, strict=True)
+        return torch.cat([conv2d_within(part, taps, None, side, stride, padding) for part, taps, side in columns], 1)
 
 
-def _l1(kernel: Tensor) -> Tensor:
-    return kernel.abs().sum((2, 3), keepdim=True)
-
-
-class XuConv2d(nn.Conv2d):
+class XuConv2d(_ColumnConv2d):
     """Convolution in columns, one kernel size each: ``[B, C, H, W] -> [B, S C', H, W]``, column by column.
 
     Args:
         in_channels: C of one column.
         out_channels: C' of one column.
         kernel_size: k, side of the one trained kernel ``weight [C', C, k, k]``.
-        kernel_sizes: the sizes of the columns.
+        kernel_sizes: the sizes of the columns; see `sized_kernels`.
         initial: the input is an image shared by all columns; otherwise it comes in columns, ``[B, S C, H, W]``.
 
     Raises:
@@ -70,7 +118,7 @@ class XuConv2d(nn.Conv2d):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        kernel_sizes: list[int],
+        kernel_sizes: Sequence[int],
         *,
         initial: bool = False,
     ):
@@ -83,30 +131,73 @@ class XuConv2d(nn.Conv2d):
             raise InvalidArgument(
                 f"kernel size {kernel_size} is larger than the largest column, {max(kernel_sizes)}; use at most that."
             )
-        for size in kernel_sizes:
-            if not column_kernel(
-                torch.ones(1, 1, kernel_size, kernel_size, device="cpu"), size, max(kernel_sizes)
-            ).any():
+        kernels = partial(sized_kernels, sizes=tuple(kernel_sizes))
+        everywhere = kernels(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"))
+        for size, kernel in zip(kernel_sizes, everywhere, strict=True):
+            if not kernel.any():
                 raise InvalidArgument(
                     f"the column of size {size} keeps no pixel of a {kernel_size}x{kernel_size} kernel on a frame of "
                     f"{max(kernel_sizes)}."
                 )
-        super().__init__(in_channels, out_channels, kernel_size, bias=False)
-        self.kernel_sizes = list(kernel_sizes)
-        self.initial = initial
+        super().__init__(in_channels, out_channels, kernel_size, kernels, initial, 1)
+
+
+class XuScaleConv2d(_ColumnConv2d):
+    """Convolution in columns, one kernel scale each: ``[B, C or S C, H, W] -> [B, S C', H', W']``, column by column.
+
+    Args:
+        in_channels: C of one column.
+        out_channels: C' of one column.
+        kernel_size: k, side of the one trained kernel ``weight [C', C, k, k]``; odd.
+        scales: the factors of the columns; see `scaled_kernels`.
+        initial: the input is an image shared by all columns; otherwise it comes in columns, ``[B, S C, H, W]``.
+        stride: step in pixels; H' = (H - 1) // stride + 1.
+
+    Raises:
+        InvalidArgument: no columns, an even size; another shape or precision of the input.
+
+    Source: Xu et al. 2014 (arXiv 1411.6369), as implemented for SESN's comparison.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        scales: Sequence[float],
+        *,
+        initial: bool = False,
+        stride: int = 1,
+    ):
+        if not scales or min(scales) <= 0 or kernel_size % 2 == 0:
+            raise InvalidArgument(
+                f"kernel size {kernel_size} at scales {tuple(scales)}: the size must be odd, so that all columns share "
+                "a centre, and at least one positive scale is needed."
+            )
+        kernels = partial(scaled_kernels, scales=tuple(scales))
+        super().__init__(in_channels, out_channels, kernel_size, kernels, initial, stride)
+
+
+class ColumnMax(nn.Module):
+    """The largest response over the columns: ``[B, S C, ...] -> [B, C, ...]``.
+
+    Args:
+        columns: S.
+    """
+
+    def __init__(self, columns: int):
+        super().__init__()
+        self.columns = columns
 
     @functional.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
-        check_images(x, self.in_channels * (1 if self.initial else len(self.kernel_sizes)), self.weight)
-        largest = max(self.kernel_sizes)
-        kernels = [column_kernel(self.weight, size, largest) for size in self.kernel_sizes]
-        if functional.plain_requested():
-            groups = 1 if self.initial else len(kernels)
-            return F.conv2d(x, torch.cat(kernels), padding=largest // 2, groups=groups)
-        inputs = [x] * len(kernels) if self.initial else x.chunk(len(kernels), 1)
-        responses = []
-        for part, kernel, size in zip(inputs, kernels, self.kernel_sizes, strict=True):
-            reach = column_reach(self.kernel_size[0], size, largest)
-            kernel = F.pad(kernel, 4 * (reach - largest // 2,))
-            responses.append(functional.conv2d(part, kernel, padding=reach))
-        return torch.cat(responses, 1)
+        return self._apart(x).max(dim=1).values
+
+    def scale_indices(self, x: Tensor) -> Tensor:
+        """Which column wins, for each channel and pixel; ties go to the first: ``[B, S C, ...] -> [B, C, ...]``."""
+        return self._apart(x).max(dim=1).indices
+
+    def _apart(self, x: Tensor) -> Tensor:
+        if x.ndim < 2 or x.shape[1] % self.columns:
+            raise InvalidArgument(f"expected an input [B, {self.columns} C, ...], got {list(x.shape)}.")
+        return x.unflatten(1, (self.columns, -1))

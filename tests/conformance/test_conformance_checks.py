@@ -77,7 +77,7 @@ def test_names_targets_classes_functions_and_modules() -> None:
     def function(num_channels: int, num_classes: int) -> nn.Module:
         return Good(num_channels, num_classes)
 
-    for model in ("standard", "siconvnet.models.standard:Standard", Good, function):
+    for model in ("standard", "siconvnet.models.stir.standard:Standard", Good, function):
         [builds] = testing.conformance(model, checks=("builds",))
         assert builds.status == "passed"
     assert testing.subject_of("standard").stages == ("act1", "act2")

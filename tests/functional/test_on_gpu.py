@@ -65,7 +65,7 @@ def test_rescaled_inputs(upstream):
     assert_same(function, on_gpu(torch.float64, (2, 2, 24, 24), (4, 2, 5, 5), (4,)), upstream)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(study="stir"))
 def test_a_training_step_of_every_method(name):
     """Loss and gradients of the GPU are those of the CPU."""
     found: list[dict[str, torch.Tensor]] = []

@@ -27,8 +27,7 @@ from siconvnet.layers import (
     SiConvPool2d,
     XuConv2d,
 )
-from siconvnet.layers.xu import column_kernel
-from siconvnet.models.mnist_xu import column_kernels
+from siconvnet.layers.xu import scaled_kernels, sized_kernels
 from siconvnet.names import POOL_MODES
 
 LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
@@ -143,7 +142,7 @@ def test_columns_that_cannot_be(kernel_size, sizes, message):
 
 
 @pytest.mark.parametrize(
-    "kernels", [lambda w: [column_kernel(w, 9, 11)], lambda w: column_kernels(w, (0.67, 1.5))], ids=["STIR", "SESN"]
+    "kernels", [lambda w: sized_kernels(w, (9, 11)), lambda w: scaled_kernels(w, (0.67, 1.5))], ids=["STIR", "SESN"]
 )
 def test_weights_of_zero_stay_zero(kernels):
     weight = torch.rand(2, 1, 7, 7)

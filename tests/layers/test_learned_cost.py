@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from benchmark.timing.steps import _peak
 from siconvnet.layers.learned_scales import scale_modules
 from siconvnet.models import create_model
-from siconvnet.models.mnist_scale import create_mnist_scale_model
-from siconvnet.models.scale_probe import ScaleProbe
 
 #: At the models' own 1.5 and 2 pixels the first step would enlarge the kernels: they stand where the side jumps.
 SIGMA = 1.4
@@ -30,12 +28,13 @@ def stir(kind: str) -> tuple[nn.Module, Tensor]:
 
 
 def digits(kind: str) -> tuple[nn.Module, Tensor]:
-    model = create_mnist_scale_model("ses_learned_56", scale_parameterisation=kind, sigma=SIGMA)
+    model = create_model("ses_learned_56", num_channels=1, num_classes=10, scale_parameterisation=kind, sigma=SIGMA)
     return model, torch.rand(16, 1, 28, 28)
 
 
 def probe(kind: str) -> tuple[nn.Module, Tensor]:
-    return ScaleProbe(84, scale_parameterisation=kind, sigma=SIGMA), torch.rand(16, 1, 84, 84)
+    options = {"image_size": 84, "scale_parameterisation": kind, "sigma": SIGMA}
+    return create_model("scale_probe", num_channels=1, num_classes=10, **options), torch.rand(16, 1, 84, 84)
 
 
 def step_of(model: nn.Module, images: Tensor) -> Callable[[], None]:

@@ -24,10 +24,9 @@ from siconvnet.layers.learned_scales import (
     scale_parameters,
 )
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_Z2_H
-from siconvnet.models import create_model
-from siconvnet.models.mnist_scale import create_mnist_scale_model
-from siconvnet.models.scale_probe import ScaleProbe
-from siconvnet.scale_starts import LEARNERS, PARAMETERISATIONS
+from siconvnet.models import LEARNERS, create_model
+from siconvnet.models.mnist_range.scale_probe import ScaleProbe
+from siconvnet.scale_starts import PARAMETERISATIONS
 
 BASIS = {"basis_type": "hermite_b", "mult": 1.5, "max_order": 4}
 
@@ -352,22 +351,17 @@ def test_scales_move_toward_those_of_a_target():
 
 
 def test_the_probe():
-    probe = ScaleProbe(56)
+    probe = ScaleProbe(1, 10, 56, sigma=2.0, isr=3.0)
     assert probe(torch.randn(2, 1, 56, 56)).shape == (2, 10)
     assert sum(p.numel() for p in probe.parameters()) == 16 * 25 + 2 + 2 * 16 + 16 * 16 * 10 + 10
     assert scale_figures(probe)["isr"] == pytest.approx(3)
     with pytest.raises(InvalidArgument, match="multiple of 4"):
-        ScaleProbe(58)
+        ScaleProbe(1, 10, 58, sigma=2.0, isr=3.0)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_models_start_where_the_table_says(name):
-    if name == "scale_probe":
-        model = ScaleProbe(56)
-    elif name == "ses_learned":
-        model = create_model(name, num_channels=1, num_classes=2)
-    else:
-        model = create_mnist_scale_model(name)
+    model = create_model(name, num_channels=1, num_classes=2)
     (scales,) = scale_modules(model).values()
     assert scales.values()[0] == pytest.approx(LEARNERS[name].sigma)
     assert scales.isr == pytest.approx(LEARNERS[name].isr)
@@ -375,7 +369,7 @@ def test_models_start_where_the_table_says(name):
 
 @pytest.mark.parametrize(("sigma", "isr"), [(2.0, 3.0), (4.0, 6.0)])
 def test_the_published_starts_of_the_probe_do_not_warn(sigma, isr):
-    probe = ScaleProbe(168, sigma=sigma, isr=isr)
+    probe = ScaleProbe(1, 10, 168, sigma=sigma, isr=isr)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ScaleWarning)
         probe.conv.current_basis()
@@ -403,4 +397,4 @@ def test_a_start_beyond_the_canvas_is_refused():
     with pytest.raises(InvalidArgument, match=r"would start at 16 pixels, and the canvas holds no more than 15\.5"):
         SESConv_Z2_H(1, 1, 31, 5, LearnableScales(2, "isr", 2.0, 8.0))
     with pytest.raises(InvalidArgument, match="a smaller sigma or ISR fits"):
-        ScaleProbe(28, isr=100.0)
+        ScaleProbe(1, 10, 28, sigma=2.0, isr=100.0)

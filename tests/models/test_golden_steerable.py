@@ -21,7 +21,7 @@ def data_dir(tmp_path, monkeypatch):
 
 
 def disco(num_channels: int = 1, num_classes: int = 4, kernel_size: int = 7) -> torch.nn.Module:
-    from siconvnet.models.disco import Disco
+    from siconvnet.models.stir.disco import Disco
 
     return Disco(num_channels, num_classes, kernel_size)
 

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from siconvnet.functional import plain
 from siconvnet.layers import LearnableScales, SESConv_Z2_H, SiConv2d, XuConv2d
 from siconvnet.models import create_model, list_models
-from siconvnet.models.mnist_scale import create_mnist_scale_model, list_mnist_scale_models
-from siconvnet.models.stl10 import create_stl10_model, list_stl10_models
 
 TOLERANCE = 1e-4
 DEFAULT = ("standard", "ensemble", "spatial_transform", "sacnn_s_mp")
@@ -28,17 +26,17 @@ def stir(name: str) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 def mnist_scale(name: str) -> tuple[nn.Module, tuple[int, ...]]:
-    return create_mnist_scale_model(name), (1, 28, 28)
+    return create_model(name, num_channels=1, num_classes=10), (1, 28, 28)
 
 
 def stl10(name: str) -> tuple[nn.Module, tuple[int, ...]]:
-    return create_stl10_model(name, widen=1), (3, 96, 96)
+    return create_model(name, num_channels=3, num_classes=10, widen=2), (3, 96, 96)
 
 
 NETWORKS = {
-    **dict.fromkeys(list_models(), stir),
-    **dict.fromkeys(list_mnist_scale_models(), mnist_scale),
-    **dict.fromkeys(list_stl10_models(), stl10),
+    **dict.fromkeys(list_models(study="stir"), stir),
+    **dict.fromkeys(list_models(study="mnist-scale"), mnist_scale),
+    **dict.fromkeys(list_models(study="stl10"), stl10),
 }
 
 

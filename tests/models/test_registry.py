@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -79,9 +78,50 @@ def test_names_and_patterns() -> None:
     assert siconvnet.list_models("nothing*") == []
 
 
+def test_models_by_study(site: Site) -> None:
+    counts = {name: len(siconvnet.list_models(study=name)) for name in ("stir", "mnist-scale", "mnist-range", "stl10")}
+    assert counts == {"stir": 17, "mnist-scale": 36, "mnist-range": 1, "stl10": 9}
+    assert len(siconvnet.list_models()) == 63
+    assert siconvnet.list_models("*_ses_?", study="stl10") == ["wrn_16_8_ses_a", "wrn_16_8_ses_b", "wrn_16_8_ses_c"]
+    assert siconvnet.list_models(study="of another package") == []
+    site.module("my_file", "from siconvnet import register_model\n" + textwrap.dedent(GOOD))
+    net = importlib.import_module("my_file").Net
+    siconvnet.register_model("my_net", label="L", family="F", paper="P")(net)
+    assert siconvnet.list_models(study="of another package") == ["my_net"]
+    assert siconvnet.list_models(study="stl10")[-1] == "my_net"
+
+
 def test_listing_names_imports_no_torch() -> None:
-    code = "import sys, siconvnet; siconvnet.list_models(); print('torch' in sys.modules)"
+    code = (
+        "import sys, siconvnet; siconvnet.list_models(study='stl10'); siconvnet.model_info('ses_vector_28');"
+        "print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape"),
+    [
+        ("ses_vector_28", {}, (1, 28)),
+        ("wrn_16_8_ses_b", {"widen": 1}, (3, 32)),
+        ("scale_probe", {"image_size": 84}, (1, 84)),
+        ("pixel_pool", {"image_size": 32}, (2, 32)),
+    ],
+)
+def test_every_study_s_networks_are_built_alike(name: str, options: dict[str, int], shape: tuple[int, int]) -> None:
+    channels, side = shape
+    model = siconvnet.create_model(name, num_channels=channels, num_classes=4, **options)  # type: ignore[arg-type]
+    assert model(torch.rand(2, channels, side, side)).shape == (2, 4)
+
+
+def test_an_option_that_a_model_lacks() -> None:
+    with pytest.raises(UnknownName, match=r"unknown option of standard 'kernelsize'\. Did you mean 'kernel_size'"):
+        siconvnet.create_model("standard", num_channels=1, num_classes=2, kernelsize=5)
+
+
+def test_a_class_of_ours_as_a_target_is_for_every_study() -> None:
+    info = siconvnet.model_info("siconvnet.models.stir.ses_learned:SESLearned")
+    assert info.label == "SESN learned" and info.learned_scales and not info.studies
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
@@ -107,7 +147,7 @@ def test_a_builtin_name_is_taken_before_it_is_used(site: Site) -> None:
             import my_standard
         except siconvnet.errors.InvalidArgument as error:
             print(error)
-        print(siconvnet.model_info("standard").factory.__module__)
+        print(siconvnet.model_info("standard").load().__module__)
     """
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -117,19 +157,17 @@ def test_a_builtin_name_is_taken_before_it_is_used(site: Site) -> None:
     )
     complaint, module = found.stdout.splitlines()
     assert "'standard' is registered already" in complaint
-    assert module == "siconvnet.models.standard"
+    assert module == "siconvnet.models.stir.standard"
 
 
-@pytest.mark.parametrize("name", ["standard", "sacnn_s_mp"])
-def test_a_module_that_is_loaded_again_registers_again(site: Site, name: str) -> None:
-    before = siconvnet.model_info(name).factory
-    module = sys.modules[siconvnet.models._registry._modules[name]]
-    kept = dict(vars(module))
-    try:
-        importlib.reload(module)
-        assert siconvnet.model_info(name).factory is not before
-    finally:
-        vars(module).update(kept)
+def test_a_module_that_is_loaded_again_registers_again(site: Site) -> None:
+    register = "@register_model('my_net', label='L', family='F', paper='P')\nclass Net"
+    source = textwrap.dedent(GOOD).replace("class Net", register)
+    site.module("my_module", "from siconvnet import register_model\n" + source)
+    module = importlib.import_module("my_module")
+    before = siconvnet.model_info("my_net").factory
+    importlib.reload(module)
+    assert siconvnet.model_info("my_net").factory is not before
 
 
 @pytest.mark.parametrize(
@@ -140,6 +178,8 @@ def test_a_module_that_is_loaded_again_registers_again(site: Site, name: str) ->
         ({"kernel_size": 8}, "odd"),
         ({"kernel_size": 33}, "at most 31"),
         ({"interpolation": "cubic"}, "Did you mean 'bicubic'"),
+        ({"image_size": 28, "kernel_size": 15}, "at most 13"),
+        ({"image_size": 4}, "images of 4 pixels are not accepted"),
     ],
 )
 def test_arguments_out_of_range(changes: dict[str, object], message: str) -> None:
@@ -225,7 +265,7 @@ BAD = """
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("NoModule", "is no model: the class NoModule is no subclass of torch.nn.Module"),
+        ("NoModule", "is not a model: the class NoModule is not a subclass of torch.nn.Module"),
         ("Wrong", r"gives \[2, 1\] for 2 images of 5 classes, not \[2, 5\]"),
         ("Tuple", "gives tuple for 2 images"),
         ("Fails", r"fails on images \[2, 1, 64, 64\]: RuntimeError: .*\(bad_models.py, line 11\)"),
@@ -320,8 +360,8 @@ def test_a_plugin_may_give_everything_that_is_known(site: Site) -> None:
         ("def f(:", "broken:Net", "SyntaxError"),
         ("raise SystemExit(1)", "broken:Net", "SystemExit"),
         ("x = 1", "broken:Net", "no attribute 'Net'"),
-        ("Net = 3", "broken:Net", "is no model but an object of int"),
-        ("x = 1", "broken", "is no model but an object of module"),
+        ("Net = 3", "broken:Net", "is not a model but an object of int"),
+        ("x = 1", "broken", "is not a model but an object of module"),
         ("x = 1", "no target at all", "does not load"),
     ],
 )
@@ -391,16 +431,3 @@ def test_another_process_sees_an_installed_plugin(site: Site) -> None:
     assert lines[2].startswith("Linear(in_features=1, out_features=2")
     assert found.returncode == 0
     assert found.stderr.count("PluginWarning: the model plug-in 'broken_net' (broken:Net) does not load") == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "maker"),
-    [
-        ("ses_vector_28", "create_mnist_scale_model('ses_vector_28') makes it"),
-        ("wrn_16_8_ses_b", "create_stl10_model('wrn_16_8_ses_b') makes it"),
-        ("scale_probe", "scale_probe.ScaleProbe"),
-    ],
-)
-def test_a_network_of_another_benchmark_is_said_to_be_one(name: str, maker: str) -> None:
-    with pytest.raises(InvalidArgument, match=f"'{name}' is a network of .*{re.escape(maker)}"):
-        siconvnet.create_model(name, num_channels=1, num_classes=10)

@@ -14,7 +14,7 @@ from siconvnet.functional import plain
 from siconvnet.layers import SacnnConv2d
 from siconvnet.layers.sacnn import GAIN, odd_size
 from siconvnet.metrics.indices import scale_indices, selection_consistency
-from siconvnet.models.sacnn import _FACTORS
+from siconvnet.models.stir.sacnn import _FACTORS
 
 FACTORS = (1.0, 2.0)
 

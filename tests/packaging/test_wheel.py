@@ -104,7 +104,7 @@ from siconvnet.bases import list_bases, make_basis
 from siconvnet.layers import LearnableScales, ScalePool, SESConv_Z2_H, SiConv2d
 
 x = torch.rand(2, 1, 64, 64)
-for name in siconvnet.list_models():
+for name in siconvnet.list_models(study="stir"):
     assert siconvnet.create_model(name, num_channels=1, num_classes=10)(x).shape == (2, 10), name
 for name in list_bases():
     if "scipy" not in sys.argv[1] or name != "fourier_bessel":

@@ -1,0 +1,61 @@
+"""The networks for STIR, one a file: two convolutions with 16 and 32 channels, global maximum, a linear layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from siconvnet.models import papers
+from siconvnet.models.info import ModelInfo
+from siconvnet.models.papers import Paper
+from siconvnet.scale_starts import Start
+
+STUDY = "stir"
+_STAGES: dict[str, Any] = {"stages": ("act1", "act2")}
+_POOLS: dict[str, Any] = {**_STAGES, "scale_pools": ("conv1", "conv2")}
+
+
+def _model(name: str, factory: str, label: str, family: str, paper: Paper, **known: Any) -> ModelInfo:
+    return ModelInfo(name, f"{__name__}.{factory}", label, family, *paper, studies=(STUDY,), **known)
+
+
+def _scale_pool(pool: str) -> ModelInfo:
+    label = f"{pool.capitalize()} pool"
+    options = {"pool": pool}
+    return _model(
+        f"{pool}_pool", "scale_pool:ScalePoolNet", label, "rescaled kernels", papers.ALTSTIDL, options=options, **_POOLS
+    )
+
+
+def _sacnn(kind: str, short: str, **options: Any) -> ModelInfo:
+    name, label = f"sacnn_{kind}_{short}", f"SACNN-{kind.upper()}-{short.upper()}"
+    return _model(name, "sacnn:Sacnn", label, "rescaled kernels", papers.AFTER_ALTSTIDL, options=options, **_POOLS)
+
+
+MODELS = (
+    _model("standard", "standard:Standard", "Standard", "baseline", papers.ALTSTIDL, **_STAGES),
+    _scale_pool("pixel"),
+    _scale_pool("slice"),
+    _scale_pool("energy"),
+    _model("conv3d", "conv3d:Conv3dNet", "Conv3d", "rescaled kernels", papers.ALTSTIDL),
+    _model("ensemble", "ensemble:Ensemble", "Ensemble", "baseline", papers.ALTSTIDL),
+    _model("spatial_transform", "spatial_transform:SpatialTransform", "Spatial transf.", "baseline", papers.JADERBERG),
+    _model("xu", "xu:Xu", "Xu", "rescaled kernels", papers.XU),
+    _model("kanazawa", "kanazawa:Kanazawa", "Kanazawa", "rescaled inputs", papers.KANAZAWA, **_STAGES),
+    _model("hermite", "hermite:Hermite", "Hermite", "steerable", papers.SESN, **_STAGES),
+    _model("disco", "disco:Disco", "DISCO", "steerable", papers.DISCO, **_STAGES),
+    _model("sesn", "sesn:SESN", "SESN", "steerable", papers.SESN, scale_pools=("project1", "project2"), **_STAGES),
+    _model(
+        "ses_learned",
+        "ses_learned:SESLearned",
+        "SESN learned",
+        "steerable",
+        papers.BASTING,
+        learned_scales=Start(1.5, 2.0, side=64),
+        **_STAGES,
+    ),
+    _sacnn("s", "mp", num_bases=1, select="max"),
+    _sacnn("s", "at", num_bases=1, select="attention"),
+    _sacnn("m", "mp", num_bases=2, select="max"),
+    _sacnn("m", "at", num_bases=2, select="attention"),
+)
+"""In the order of tables."""
