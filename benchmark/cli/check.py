@@ -29,27 +29,31 @@ _FIGURES: tuple[tuple[str, Callable[[Cost], float], Callable[[float], str]], ...
 @click.command(short_help="Check that a model can be trained and measured here, and what it costs.")
 @click.argument("model", metavar="NAME|MODULE:CLASS")
 @click.option("--kernel-size", type=int, default=PAPER.kernel_size, show_default=True)
+@click.option("--image-size", type=int, help="Side of the images in pixels.  [default: the model's own, or 64]")
 @click.option("--interpolation", default=PAPER.interpolation, show_default=True)
 @click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
-def check(context: click.Context, model: str, kernel_size: int, interpolation: str, kind: str) -> None:
+def check(
+    context: click.Context, model: str, kernel_size: int, image_size: int | None, interpolation: str, kind: str
+) -> None:
     """Check that a model can be trained and measured here, and what a training step costs.
 
     NAME is a registered model; MODULE:CLASS, as my_net:MyNet, a class of your own, found in this folder too. Exit
     code 1 when a check fails.
     """
     from siconvnet import testing
-    from siconvnet.models import check_model_arguments
+    from siconvnet.models import IMAGE_SIZE, check_model_arguments
 
-    check_model_arguments(1, 2, kernel_size, interpolation)
-    subject = testing.subject_of(model, kernel_size=kernel_size, interpolation=interpolation)
+    check_model_arguments(1, 2, kernel_size, interpolation, image_size or IMAGE_SIZE)
+    subject = testing.subject_of(model, image_size=image_size, kernel_size=kernel_size, interpolation=interpolation)
     results = testing.run_checks(subject)
     passed = {result.check for result in results if result.status == "passed"}
     costs: dict[str, Cost] = {}
     if passed.issuperset(_NEEDED):
         costs[model] = _cost(subject)
         if model != _REFERENCE:
-            costs[_REFERENCE] = _cost(testing.subject_of(_REFERENCE, kernel_size=kernel_size))
+            reference = testing.subject_of(_REFERENCE, image_size=subject.image_size, kernel_size=kernel_size)
+            costs[_REFERENCE] = _cost(reference)
     if kind == "json":
         _print_json(model, results, costs)
     else:
@@ -61,7 +65,9 @@ def _cost(subject: Subject) -> Cost:
     from siconvnet.testing import training_cost
 
     num_channels, num_classes = subject.settings["gray"]
-    return training_cost(subject.module(), num_channels, num_classes, batch_size=PAPER.batch_size)
+    return training_cost(
+        subject.module(), num_channels, num_classes, image_size=subject.image_size, batch_size=PAPER.batch_size
+    )
 
 
 def _print_json(model: str, results: list[Result], costs: dict[str, Cost]) -> None:

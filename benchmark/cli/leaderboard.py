@@ -138,10 +138,10 @@ def _stir(
 def _grid(runs: pd.DataFrame, models: tuple[str, ...], source: str) -> list[Cell]:
     """Every method, or every published one, in every dataset and scenario that has any run at all."""
     from benchmark.results import sources
-    from siconvnet import list_models
+    from benchmark.studies import default_study
 
     places = runs[["dataset", "evaluation"]].drop_duplicates().itertuples(index=False)
-    names = models or (sorted(set(runs["model"])) if source == sources.PUBLISHED else list_models())
+    names = models or (sorted(set(runs["model"])) if source == sources.PUBLISHED else default_study().list_models())
     return [(dataset, int(evaluation), model) for dataset, evaluation in places for model in names]
 
 

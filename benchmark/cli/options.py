@@ -72,14 +72,17 @@ def chosen(
         NoRuns: there is none.
     """
     from benchmark.protocol import find_scenario
+    from benchmark.studies import default_study
     from benchmark.studies.scale_fields import of_variant
-    from siconvnet import list_models
     from siconvnet.datasets import list_datasets
     from siconvnet.errors import UnknownName
     from siconvnet.models import is_target
 
     datasets = tuple(dataset_key(name) for name in datasets)
-    for kind, asked, listed in (("model", models, list_models()), ("dataset", datasets, list_datasets())):
+    for kind, asked, listed in (
+        ("model", models, default_study().list_models()),
+        ("dataset", datasets, list_datasets()),
+    ):
         known = {*listed, *runs[kind]}
         for name in asked:
             if name not in known and not (kind == "model" and is_target(name)):

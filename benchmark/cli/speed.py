@@ -92,7 +92,7 @@ def _matching(study: Study, patterns: tuple[str, ...]) -> list[str]:
 
     models: dict[str, None] = {}
     for pattern in patterns:
-        found = [pattern] if is_target(pattern) and study.name == "stir" else study.list_models(pattern)
+        found = [pattern] if is_target(pattern) else study.list_models(pattern)
         if not found:
             raise UnknownName("model", pattern, study.list_models())
         models.update(dict.fromkeys(found))

@@ -12,6 +12,7 @@ from benchmark.studies import axes
 from benchmark.studies.axes import Axis
 from benchmark.studies.settings import Hashed, Setting, Settings, option_text, settings_of
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
+from siconvnet.models import is_target
 
 if TYPE_CHECKING:
     import torch
@@ -113,6 +114,7 @@ class Study(Generic[S]):
         takes_files: whether a data set may also be one of the user's own: a name of another package or a file.
         data_settings: settings that say which data a run reads.
         judged: settings that `senseless` looks at, beside the model.
+        counted_at: channels and classes of a published setting, at which the parameters of models are counted.
         models_note: what is said under the list of its models.
     """
 
@@ -124,6 +126,7 @@ class Study(Generic[S]):
     takes_files: ClassVar[bool] = False
     data_settings: ClassVar[tuple[str, ...]] = ()
     judged: ClassVar[tuple[str, ...]] = ()
+    counted_at: ClassVar[tuple[int, int]] = (1, 10)
     models_note: ClassVar[str] = ""
 
     @property
@@ -199,8 +202,6 @@ class Study(Generic[S]):
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
         """What grids of its runs vary, the slowest first; `lrs` and `seeds` are the last two."""
-        from siconvnet.models import is_target
-
         varied = {name: found.axis for name, found in settings_of(self.settings).items() if found.axis}
         first, last = self.before_model, ("lr", "seed")
         between = [axis for name, axis in varied.items() if name not in (*first, *last)]
@@ -251,25 +252,26 @@ class Study(Generic[S]):
         return [self.name]
 
     def list_models(self, pattern: str = "*") -> list[str]:
-        """Names of the models that the study compares."""
-        raise NotImplementedError
+        """Names of the models that can be trained in the study: published for it, or of another package."""
+        import siconvnet
 
-    def model_row(self, name: str) -> dict[str, Any]:
-        """What `benchmark models` says of a model: heading -> figure."""
-        raise NotImplementedError
+        return siconvnet.list_models(pattern, study=self.name)
 
     def takes(self, model: str) -> bool:
-        """Whether a model is one for this study."""
-        return model in self.list_models()
+        """Whether a model is one for this study; a class of the user's own is."""
+        return is_target(model) or model in self.list_models()
 
     def check_model(self, model: str) -> None:
         """
         Raises:
-            InvalidArgument: it is a model for another study.
-            UnknownName: it is none at all.
+            InvalidArgument: it is a model for another study, or a class that cannot be imported or is not a model.
+            UnknownName: there is no such model.
         """
+        import siconvnet
         from benchmark.studies import all_studies
 
+        if is_target(model):  # of registered names the list is enough: to look at a model can load PyTorch
+            siconvnet.model_info(model)
         if self.takes(model):
             return
         for study in all_studies():

@@ -53,10 +53,11 @@ def _means(runs: pd.DataFrame) -> dict[tuple[str, bool], list[BasisError]]:
 def _basis(model: str, augment: bool, stated: float | None, errors: list[BasisError]) -> ComparedBasis:
     from siconvnet.bases import make_basis
     from siconvnet.bases.rescaling import basis_equivariance_error, scale_pairs
-    from siconvnet.models.mnist_scale import EFFECTIVE_SIZE, VARIANTS
+    from siconvnet.models import PUBLISHED
+    from siconvnet.models.mnist_scale.plan import EFFECTIVE_SIZE
 
-    variant = VARIANTS[model]
-    options = dict(variant.options)
+    info = PUBLISHED[model]
+    options = dict(info.options)
     name, size, scales = (options.pop(key) for key in ("basis_type", "size", "scales"))
     del options["upsample"]  # of the network
     functions = make_basis(name, size, scales, EFFECTIVE_SIZE, **options)
@@ -64,7 +65,7 @@ def _basis(model: str, augment: bool, stated: float | None, errors: list[BasisEr
     by_pair = [float(table[pair]) for pair in scale_pairs(len(scales))]
     return ComparedBasis(
         model=model,
-        label=variant.label,
+        label=info.label,
         augment=augment,
         scales=tuple(scales),
         functions=functions.numpy(),

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmark.studies.base import Comparison, Row, S, Study, count_parameters
+from benchmark.studies.base import Comparison, Row, S, Study
 from siconvnet.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from benchmark.predictions import Predictions
     from benchmark.spec import RunSpec
 
 
 class ErrorStudy(Study[S]):
     """A study whose figure is the test error, in percent."""
-
-    def example(self, name: str) -> tuple[str, nn.Module]:
-        """The label of a model, and the model as it usually is."""
-        raise NotImplementedError
-
-    def model_row(self, name: str) -> dict[str, Any]:
-        label, model = self.example(name)
-        return {"name": name, "label": label, "parameters": count_parameters(model)}
 
     def summarise(self, spec: RunSpec[S], predictions: Predictions) -> dict[str, float]:
         accuracy = 100 * float((predictions.predicted == predictions.labels).mean())

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from benchmark.spec import RunSpec
     from benchmark.training.loop import StepCallback
 
-MODELS = ("scale_probe",)
 CANVAS, LARGEST_CANVAS = 168, 252
 #: Side in pixels of the square that a digit of MNIST fills; its image is 28 pixels wide, the rest is margin.
 INK = 20
@@ -132,16 +131,6 @@ class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[
 
         load(spec.settings.digits, spec.seed)
 
-    def list_models(self, pattern: str = "*") -> list[str]:
-        from fnmatch import fnmatchcase
-
-        return [name for name in MODELS if fnmatchcase(name, pattern)]
-
-    def example(self, name: str) -> tuple[str, nn.Module]:
-        from siconvnet.models.scale_probe import ScaleProbe
-
-        return "Scale probe", ScaleProbe()
-
     def check(self, spec: RunSpec[MnistRangeSettings]) -> None:
         self.check_model(spec.model)
         super().check(spec)
@@ -209,9 +198,15 @@ class MnistRangeTask(Task):
             split.mean, split.std = moments
 
     def create_model(self) -> nn.Module:
-        from siconvnet.models.scale_probe import ScaleProbe
+        from siconvnet import create_model
 
-        return ScaleProbe(self.spec.settings.canvas, NUM_CLASSES, **scale_fields.resolved(self.spec))
+        return create_model(
+            self.spec.model,
+            num_channels=1,
+            num_classes=NUM_CLASSES,
+            image_size=self.spec.settings.canvas,
+            **scale_fields.resolved(self.spec),
+        )
 
     def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         from benchmark.predictions import predict

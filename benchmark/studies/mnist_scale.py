@@ -98,16 +98,6 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
 
         load_mnist_scale(spec.settings.realization)
 
-    def list_models(self, pattern: str = "*") -> list[str]:
-        from siconvnet.models.mnist_scale import list_mnist_scale_models
-
-        return list_mnist_scale_models(pattern)
-
-    def example(self, name: str) -> tuple[str, nn.Module]:
-        from siconvnet.models.mnist_scale import VARIANTS, create_mnist_scale_model
-
-        return VARIANTS[name].label, create_mnist_scale_model(name)
-
     def check(self, spec: RunSpec[MnistScaleSettings]) -> None:
         self.check_model(spec.model)
         super().check(spec)
@@ -157,9 +147,16 @@ class MnistScaleTask(Task):
         self.valid = Digits(data.val, device)
 
     def create_model(self) -> nn.Module:
-        from siconvnet.models.mnist_scale import create_mnist_scale_model
+        from siconvnet import create_model
+        from siconvnet.datasets.mnist_scale import IMAGE_SIZE, NUM_CLASSES
 
-        return create_mnist_scale_model(self.spec.model, **scale_fields.resolved(self.spec))
+        return create_model(
+            self.spec.model,
+            num_channels=1,
+            num_classes=NUM_CLASSES,
+            image_size=IMAGE_SIZE,
+            **scale_fields.resolved(self.spec),
+        )
 
     def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         from benchmark.predictions import predict

@@ -11,8 +11,8 @@ from benchmark.studies.axes import Axis, Values
 from benchmark.studies.base import Study
 from benchmark.studies.settings import ABOVE_ZERO, Hashed, Settings, as_float, option_text, setting, settings_of
 from siconvnet.errors import InvalidArgument
+from siconvnet.models import LEARNERS, is_target, model_info
 from siconvnet.scale_starts import (
-    LEARNERS,
     PARAMETERISATIONS,
     SMALLEST,
     ceiling,
@@ -278,8 +278,6 @@ def _numbers(value: object, what: str) -> Values:
 def _learns(model: str) -> bool:
     if model in LEARNERS:
         return True
-    from siconvnet.models import is_target, model_info
-
     return is_target(model) and model_info(model).takes(FIELDS[0])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, Scenario, find_scenario
 from benchmark.studies import axes, ranges, register_study, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Task, count_parameters
+from benchmark.studies.base import Comparison, Row, Task
 from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
 from siconvnet.names import INTERPOLATIONS
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from benchmark.training.loop import StepCallback
     from siconvnet.datasets import StirDataset
     from siconvnet.datasets.stir import LevelSubset
-
-
-#: A published setting with the smallest data set, so that parameter counts compare: one channel, 36 classes.
-_CHANNELS, _CLASSES = 1, 36
-_HEADINGS = (
-    *("name", "family", "paper", "url", "parameters"),
-    *("kernel_size", "interpolation", "stages", "scale_indices"),
-)
 
 
 def is_file(dataset: str) -> bool:
@@ -109,11 +101,7 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
     before_model = ("evaluation",)
     takes_files = True
     judged = ("kernel_size", "interpolation", *scale_fields.FIELDS)
-    models_note = (
-        f"Trained parameters at {_CHANNELS} channel and {_CLASSES} classes. Kernel size and interpolation: what "
-        "--kernel-size and --interpolation change.\nStages: of which equivariance is measured. Scale indices: which "
-        "scale won is known, for index consistency."
-    )
+    counted_at = (1, 36)  # emoji, the smallest data set
 
     def senseless(self, **judged: Any) -> str:
         scales = {name: judged.pop(name) for name in scale_fields.FIELDS}
@@ -149,27 +137,6 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
 
         return list_datasets()
 
-    def list_models(self, pattern: str = "*") -> list[str]:
-        import siconvnet
-
-        return siconvnet.list_models(pattern)
-
-    def model_row(self, name: str) -> dict[str, Any]:
-        import siconvnet
-
-        try:
-            info = siconvnet.model_info(name)
-            model = siconvnet.create_model(name, num_channels=_CHANNELS, num_classes=_CLASSES)
-        except Exception as error:
-            # A method that cannot be built, of a plug-in perhaps, must not hide the others.
-            return {**dict.fromkeys(_HEADINGS), "name": name, "paper": f"fails: {' '.join(str(error).split())}"}
-        figures = (name, info.family, info.paper, info.url, count_parameters(model))
-        supported = (info.uses_kernel_size, info.uses_interpolation, len(info.stages), bool(info.scale_pools))
-        return dict(zip(_HEADINGS, (*figures, *supported), strict=True))
-
-    def takes(self, model: str) -> bool:
-        return _is_class(model) or super().takes(model)
-
     def unknown_model(self, model: str) -> SiconvnetError:
         import siconvnet
 
@@ -180,7 +147,6 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
         return super().unknown_model(model)
 
     def check(self, spec: RunSpec[StirSettings]) -> None:
-        import siconvnet
         from siconvnet.datasets import list_datasets
 
         if is_file(spec.dataset):
@@ -189,8 +155,6 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
         elif spec.dataset not in list_datasets():
             raise self.unknown_dataset(spec.dataset)
         self.check_model(spec.model)
-        if _is_class(spec.model):  # of our own names the list is enough: to look at a model loads PyTorch
-            siconvnet.model_info(spec.model)
         super().check(spec)
 
     def check_settings(self, spec: RunSpec[StirSettings]) -> None:
@@ -260,12 +224,6 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
             rows.append(Row(f"  sizes {band.label}", ours, (shown,), seen))
         heading = f"published ({cell.runs} runs)" if cell else ""
         return Comparison(tuple(rows), (heading,), reason, f"{cell.mean_epoch_seconds:.2f} s" if cell else "")
-
-
-def _is_class(model: str) -> bool:
-    from siconvnet.models import is_target
-
-    return is_target(model)
 
 
 @functools.lru_cache(maxsize=4096)

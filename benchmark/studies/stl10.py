@@ -76,6 +76,7 @@ class Stl10(ErrorStudy[Stl10Settings]):
     title = "STL-10"
     protocol = STL10
     settings = Stl10Settings
+    counted_at = (3, 10)
     models_note = "Wide residual networks of 16 layers, eight times as wide as the narrowest."
 
     def data_states(self) -> tuple[DataState, ...]:
@@ -97,16 +98,6 @@ class Stl10(ErrorStudy[Stl10Settings]):
         from siconvnet.datasets.stl10 import find_stl10
 
         find_stl10()
-
-    def list_models(self, pattern: str = "*") -> list[str]:
-        from siconvnet.models.stl10 import list_stl10_models
-
-        return list_stl10_models(pattern)
-
-    def example(self, name: str) -> tuple[str, nn.Module]:
-        from siconvnet.models.stl10 import VARIANTS, create_stl10_model
-
-        return VARIANTS[name].label, create_stl10_model(name)
 
     def check(self, spec: RunSpec[Stl10Settings]) -> None:
         self.check_model(spec.model)
@@ -140,9 +131,10 @@ class Stl10Task(Task):
         self.train = Photos(load_stl10("train", folder), device, training=True)
 
     def create_model(self) -> nn.Module:
-        from siconvnet.models.stl10 import create_stl10_model
+        from siconvnet import create_model
+        from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
 
-        return create_stl10_model(self.spec.model)
+        return create_model(self.spec.model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
 
     def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
         import numpy as np

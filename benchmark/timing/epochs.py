@@ -84,8 +84,8 @@ def measure(
     from benchmark.studies.mnist_scale import Digits
     from benchmark.timing.steps import circumstances, computations
     from benchmark.training.loop import seed_everything
-    from siconvnet.datasets.mnist_scale import load_mnist_scale
-    from siconvnet.models.mnist_scale import create_mnist_scale_model
+    from siconvnet import create_model
+    from siconvnet.datasets.mnist_scale import IMAGE_SIZE, NUM_CLASSES, load_mnist_scale
 
     train, count = load_mnist_scale(0).train, batches * batch_size
     part = MnistScaleSplit(train.images[:count], train.labels[:count], train.scales[:count])
@@ -99,7 +99,7 @@ def measure(
         }
         for model in models:
             seed_everything(0)
-            net = create_mnist_scale_model(model).to(device).train()
+            net = create_model(model, num_channels=1, num_classes=NUM_CLASSES, image_size=IMAGE_SIZE).to(device).train()
             optimizer = torch.optim.Adam(net.parameters(), lr=MNIST_SCALE.lr)
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for repeat in range(repeats + 1):

@@ -155,12 +155,13 @@ def _stl10(model: str, batch_size: int) -> tuple[nn.Module, Tensor, Tensor]:
     import torch
 
     from benchmark.training.loop import seed_everything
+    from siconvnet import create_model
     from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
-    from siconvnet.models.stl10 import create_stl10_model
 
     seed_everything(1)
     images = torch.randn(batch_size, NUM_CHANNELS, SIDE, SIDE)
-    return create_stl10_model(model), images, torch.arange(batch_size) % len(CLASSES)
+    net = create_model(model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
+    return net, images, torch.arange(batch_size) % len(CLASSES)
 
 
 STUDIES = {"stir": _stir, "stl10": _stl10}

@@ -178,7 +178,7 @@ def test_a_registered_name_with_another_kernel(capsys: Capture) -> None:
         ("nets_here:Quite", "has no attribute 'Quite'."),
         ("nets_here", "A class in your nets_here.py is named as nets_here:Class."),
         ("nets_here.py", "A class in your nets_here.py is named as nets_here:Class."),
-        ("nets_here:Unfinished", "is no model: the class Unfinished is no subclass of torch.nn.Module"),
+        ("nets_here:Unfinished", "is not a model: the class Unfinished is not a subclass of torch.nn.Module"),
         ("nets_here.py:Fine", "write it as nets_here:Fine"),
     ],
 )

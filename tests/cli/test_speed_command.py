@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import benchmark.timing.steps
+import siconvnet
 from benchmark.cli import main
 from benchmark.plots.speed import COLUMNS
 from benchmark.studies.mnist_scale import Digits
@@ -20,7 +21,6 @@ from benchmark.timing.epochs import PARTS, WAYS, PngFiles, markdown, write_pngs
 from siconvnet.datasets import mnist_scale
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.datasets.mnist_scale import MnistScaleSplit, mnist_scale_path
-from siconvnet.models import stl10
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,8 @@ def test_both_ways_train_on_the_same_images(digits, tmp_path):
 
 
 def test_steps_of_stl10(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(stl10, "create_stl10_model", functools.partial(stl10.create_stl10_model, widen=1))
+    narrow = dataclasses.replace(siconvnet.model_info("wrn_16_8"), options={"widen": 1})
+    monkeypatch.setitem(siconvnet.models._registry._objects, "wrn_16_8", narrow)
     arguments = ["--study", "stl10", "-m", "wrn_16_8", "--batch-size", "1", "--repeats", "1", "--out", str(tmp_path)]
     assert main(["speed", *arguments]) == 0
     assert "wrn_16_8" in capsys.readouterr().out

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
+import siconvnet
 from benchmark import studies
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
 from benchmark.spec import RunSpec
 from benchmark.store import Store
-from benchmark.studies import Study, all_studies
+from benchmark.studies import Study, all_studies, find_study
 from benchmark.studies.errors import ErrorStudy
 from benchmark.studies.stl10 import Stl10Settings
 from benchmark.training.records import find
@@ -67,7 +68,7 @@ def test_models_of_every_study_can_be_listed(study: Study, capsys: Capture) -> N
     code, out, err = run(capsys, "models", first, "--study", study.name)
     assert (code, err) == (0, "")
     assert re.search(rf"^ *{first} .*[\d,]+", out, re.M)
-    assert study.models_note.split()[-1] in out
+    assert (study.models_note.split() or ["scale"])[-1] in out
 
 
 def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,15 +79,22 @@ def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) 
         def list_models(self, pattern: str = "*") -> list[str]:
             return ["toy_net"]
 
-        def example(self, name: str) -> tuple[str, nn.Module]:
-            return "Toy network", nn.Linear(2, 3)
+    class ToyNet(nn.Linear):
+        def __init__(self, num_channels: int, num_classes: int):
+            super().__init__(num_channels, num_classes)
 
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.mean((2, 3)))
+
+    info = siconvnet.ModelInfo("toy_net", ToyNet, "Toy network", "toys", "Toy 2024", "https://example.org")
+    monkeypatch.setitem(siconvnet.models._registry._objects, "toy_net", info)
     monkeypatch.setitem(studies._registry._objects, "toy", Toy())
     code, out, err = run(capsys, "models", "--study", "toy")
     assert (code, err) == (0, "")
-    assert re.search(r"toy_net +Toy network +9 *\n.*Of no use\.", out, re.S)
-    with pytest.raises(InvalidArgument, match="a model for Toy, not for STL-10; train it with --dataset toy"):
-        RunSpec("toy_net", "stl10").validate()
+    assert re.search(r"toy_net +any +toys +Toy 2024 +20 .*Of no use\.", out, re.S)
+    assert "toy_net" in find_study("stl10").list_models()
+    with pytest.raises(InvalidArgument, match="a model for STL-10, not for Toy"):
+        Toy().check_model("wrn_16_8")
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
@@ -418,8 +426,6 @@ def test_original_entry_point(spec: RunSpec, tmp_path: Path) -> None:
 def test_models_lists_every_registered_method(capsys: Capture) -> None:
     import csv
     import json
-
-    import siconvnet
 
     code, out, _ = run(capsys, "models")
     assert code == 0

@@ -105,7 +105,7 @@ def test_names() -> None:
     [
         (partial(RunSpec, "cnn", "mnist-scale"), "Did you mean"),
         (partial(RunSpec, "pixel_pool", "mnist-scale"), "is a model for STIR, not for MNIST-Scale"),
-        (partial(RunSpec, "torch.nn:Linear", "mnist-scale"), "is a model for STIR, not for MNIST-Scale"),
+        (partial(RunSpec, "decimal:Decimal", "mnist-scale"), "'decimal:Decimal' is not a model"),
         (
             partial(RunSpec, "cnn_28", "emoji", evaluation=2),
             "a model for MNIST-Scale, not for STIR; train it with --dataset",
@@ -296,8 +296,8 @@ def test_published_errors_are_of_known_networks() -> None:
 def test_models_are_listed_by_study(capsys: Capture) -> None:
     assert main(["models", "ses_vector_*", "--study", "mnist-scale"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"ses_vector_28p +SESN vector +494,549", out)
-    assert main(["models", "cnn_28"]) == 2
+    assert re.search(r"ses_vector_28p +mnist-scale +steerable +Sosnovik et al. 2020 +494,549", out)
+    assert main(["models", "cnn_28", "--study", "stir"]) == 2
     assert main(["models", "--study", "mnist"]) == 2
     with pytest.raises(UnknownName):
         main(["models", "x", "--study", "mnist-scale", "--debug"])

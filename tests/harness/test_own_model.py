@@ -81,7 +81,7 @@ def test_validation_of_a_target(here: Path) -> None:
     assert RunSpec.from_dict(spec.to_dict()) == spec
     with pytest.raises(InvalidArgument, match="does not use the kernel size"):
         dataclasses.replace(spec, kernel_size=9).check_effective()
-    for name, message in (("Other", "is no model"), ("Nothing", "has no attribute")):
+    for name, message in (("Other", "is not a model"), ("Nothing", "has no attribute")):
         with pytest.raises(InvalidArgument, match=message):
             dataclasses.replace(PLAIN, model=f"own_nets:{name}").validate()
     for model in ("nowhere:Net", "nowhere.at_all:Net", "sys:path"):

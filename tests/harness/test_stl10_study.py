@@ -14,6 +14,7 @@ import pytest
 import torch
 from stl10_files import write_stl10
 
+import siconvnet
 from benchmark.cli import main
 from benchmark.events import Observer, Result
 from benchmark.protocol import STL10
@@ -30,8 +31,6 @@ from benchmark.training.records import find
 from siconvnet.datasets import stl10 as reader
 from siconvnet.datasets.stl10 import Stl10Split
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
-from siconvnet.models import stl10 as models
-from siconvnet.models.mnist_scale import Variant
 
 Capture = pytest.CaptureFixture[str]
 CPU = torch.device("cpu")
@@ -46,7 +45,8 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "data"
     monkeypatch.setenv("SICONVNET_DATA", str(root))
     monkeypatch.setattr(reader, "SPLIT_SIZES", SIZES)
-    monkeypatch.setitem(models.VARIANTS, "wrn_16_8", Variant("stl10_files:Quick", "WRN"))
+    quick_net = dataclasses.replace(siconvnet.model_info("wrn_16_8"), factory="stl10_files:Quick")
+    monkeypatch.setitem(siconvnet.models._registry._objects, "wrn_16_8", quick_net)
     write_stl10(root / "stl10_binary", SIZES)
     return root
 
@@ -108,7 +108,7 @@ def test_names() -> None:
             "'pixel_pool' is a model for STIR, not for STL-10; choose one of `benchmark",
         ),
         (partial(RunSpec, "cnn_28", "stl10"), "is a model for MNIST-Scale, not for STL-10"),
-        (partial(RunSpec, "torch.nn:Linear", "stl10"), "is a model for STIR, not for STL-10"),
+        (partial(RunSpec, "decimal:Decimal", "stl10"), "'decimal:Decimal' is not a model"),
         (
             partial(RunSpec, "wrn_16_8", "emoji", evaluation=2),
             "is a model for STL-10, not for STIR; train it with --dataset stl10",
@@ -221,7 +221,7 @@ def test_it_learns_colours() -> None:
     images = np.random.default_rng(0).integers(0, 60, (40, 3, 24, 24), np.uint8)
     images += (np.stack([labels * 20, 190 - labels * 20, labels % 3 * 60], 1)[:, :, None, None]).astype(np.uint8)
     seed_everything(0)
-    model = models.create_stl10_model("wrn_16_8", widen=1)
+    model = siconvnet.create_model("wrn_16_8", num_channels=3, num_classes=10, widen=1)
     plan = dataclasses.replace(STL10, crop_padding=2, cutout=8, lr_drops=())
     photos = Photos(Stl10Split(images, labels), CPU, training=True, protocol=plan)
     training = Training(model, photos, None, 0.05, 10, 8, None, plan)
@@ -373,7 +373,7 @@ def test_published_errors_stand_beside_a_full_run() -> None:
 def test_models_are_listed_by_study(capsys: Capture) -> None:
     assert main(["models", "wrn_16_8*", "--study", "stl10"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"wrn_16_8_ses_b +SESN-B +10,961,370", out)
+    assert re.search(r"wrn_16_8_ses_b +stl10 +steerable +Sosnovik et al. 2020 +10,961,370", out)
     with pytest.raises(UnknownName):
         main(["models", "x", "--study", "stl10", "--debug"])
 

@@ -16,9 +16,9 @@ from benchmark.plots import bases
 from benchmark.results.runs import frame
 from benchmark.spec import RunSpec
 from benchmark.studies.compared_bases import STUDY, compared
+from siconvnet import create_model
 from siconvnet.bases import make_basis
 from siconvnet.bases.rescaling import basis_equivariance_error
-from siconvnet.models.mnist_scale import create_mnist_scale_model
 
 
 def runs(*errors: tuple[str, bool, float], **changes: int):
@@ -56,7 +56,7 @@ def test_the_published_comparison(published):
 
 def test_the_functions_and_their_error_are_those_of_the_network(published):
     for basis in published:
-        layer = create_mnist_scale_model(basis.model).blocks[0]
+        layer = create_model(basis.model, num_channels=1, num_classes=10).blocks[0]
         assert np.array_equal(basis.functions.astype(np.float32), layer.basis.numpy())
     hermite = make_basis("hermite_b", 15, [1.7, 2.14, 2.7, 3.4], 7, mult=1.5, max_order=4)
     table = basis_equivariance_error(hermite, [1.7, 2.14, 2.7, 3.4])

@@ -37,14 +37,14 @@ def seen(look: style.Look) -> np.ndarray:
 
 
 def test_every_built_in_model_has_a_look_of_its_own():
-    assert set(list_models()) <= set(style.MODELS)
+    assert set(list_models(study="stir")) <= set(style.MODELS)
     looks = list(style.MODELS.values())
     for attribute in ("label", "colour", "marker"):
         assert len({getattr(look, attribute) for look in looks}) == len(looks), attribute
 
 
 def test_a_built_in_model_has_one_label():
-    for name in list_models():
+    for name in list_models(study="stir"):
         assert style.model_look(name).label == model_info(name).label
 
 

@@ -9,7 +9,7 @@ from benchmark.spec import RunSpec
 from benchmark.studies import find_study, published
 from benchmark.sweeps.grid import expand
 from benchmark.sweeps.suites import load_suite
-from siconvnet.scale_starts import LEARNERS
+from siconvnet.models import LEARNERS
 
 
 def specs_of(suite: str) -> list[RunSpec]:
