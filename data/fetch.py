@@ -44,7 +44,7 @@ class Patience:
     timeout: float = 30.0
     attempts: int = 5
     pause: float = 1.0
-    least: int = 2**14
+    least: int = 2**12
 
 
 @dataclass(frozen=True)
