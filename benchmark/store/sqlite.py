@@ -51,6 +51,8 @@ def check_tables(file: Path) -> None:
         return
     if tables and not tables & {*_TABLES, "alembic_version"}:
         raise TrackingError(f"{file} is the database of another program; give the path of a store.")
+    if "experiments" in tables and _has_experiments(file):
+        raise TrackingError(f"the store {file} cannot be used: {advice(Version.OLDER, f'sqlite:///{file}')}")
     raise _half_made(file)
 
 
@@ -66,9 +68,8 @@ def check_version(file: Path) -> None:
     with connection(file) as database:
         named = "alembic_version" in _tables(file)
         (revision,) = (named and database.execute("SELECT version_num FROM alembic_version").fetchone()) or ("",)
-        used = database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone()
     version = compare(revision)
-    if version is Version.OLDER and not used:
+    if version is Version.OLDER and not _has_experiments(file):
         # MLflow's last step is the default experiment.
         raise _half_made(file)
     if version is not Version.SAME:
@@ -94,6 +95,11 @@ def _is_absent(file: Path) -> bool:
 def _tables(file: Path) -> set[str]:
     with connection(file) as database:
         return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _has_experiments(file: Path) -> bool:
+    with connection(file) as database:
+        return database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is not None
 
 
 def _half_made(file: Path) -> TrackingError:

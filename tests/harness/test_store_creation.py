@@ -79,6 +79,16 @@ def test_half_made_store_is_named_with_the_way_out(tmp_path: Path, create: bool)
         Store(str(file), create=create)
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_very_old_store_with_experiments_is_not_called_half_made(tmp_path: Path, create: bool) -> None:
+    file = tmp_path / "mlflow.db"
+    half_made(file)
+    with sqlite3.connect(file) as database:
+        database.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (0, 'mine', 'active')")
+    with pytest.raises(TrackingError, match="older MLflow"):
+        Store(str(file), create=create)
+
+
 def test_empty_file_becomes_a_store_and_its_journal_is_not_played_into_it(tmp_path: Path) -> None:
     file = tmp_path / "mlflow.db"
     file.touch()
