@@ -44,9 +44,10 @@ class MyNetConv2d(nn.Module):
 
 
 class MyNet(nn.Module):
-    """Images in 0..1 to logits: ``[B, num_channels, 64, 64] -> [B, num_classes]``.
+    """Images to logits: ``[B, num_channels, H, H] -> [B, num_classes]``.
 
-    The arguments are given by name, and only those that stand here: take `interpolation` too if kernels are rescaled.
+    The arguments are given by name, and only those that stand here: take `interpolation` too if kernels are rescaled,
+    and `image_size`, H in pixels, if the network depends on it.
     The class attributes are all optional.
     """
 

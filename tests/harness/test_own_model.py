@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import siconvnet
 from benchmark.spec import RunSpec
+from benchmark.studies import Study, all_studies
+from benchmark.studies.base import Task
 from benchmark.training.records import find, read
 from siconvnet.errors import InvalidArgument
 
@@ -87,3 +90,38 @@ def test_validation_of_a_target(here: Path) -> None:
     for model in ("nowhere:Net", "nowhere.at_all:Net", "sys:path"):
         with pytest.raises(InvalidArgument, match="no source file of module"):
             _ = dataclasses.replace(PLAIN, model=model).hash
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape"), [("mnist-scale", (1, 10, 28)), ("mnist-range", (1, 10, 84)), ("stl10", (3, 10, 96))]
+)
+def test_a_class_is_built_as_every_study_needs_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, shape: tuple[int, int, int]
+) -> None:
+    (here / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_channels, num_classes, image_size):\n"
+        "        super().__init__()\n"
+        "        self.given = num_channels, num_classes, image_size\n"
+        "        self.lin = nn.Linear(num_channels * image_size**2, num_classes)\n"
+        "    def forward(self, x): return self.lin(x.flatten(1))\n",
+        encoding="utf-8",
+    )
+    settings = {"canvas": 84, "scale_range": "1,4", "digits": "embedded"} if dataset == "mnist-range" else {}
+    spec = RunSpec("own_nets:Net", dataset, **settings).validate()
+    task_class = next(kind for kind in Task.__subclasses__() if kind.__module__ == type(spec.study).__module__)
+    task = task_class.__new__(task_class)  # without its data
+    monkeypatch.setattr(task, "spec", spec, raising=False)
+    assert task.create_model().given == shape
+
+
+@pytest.mark.parametrize("study", all_studies(), ids=lambda study: study.name)
+def test_a_registered_model_of_one_s_own_is_one_of_every_study(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = dataclasses.replace(siconvnet.model_info("standard"), name="my_net", studies=())
+    monkeypatch.setitem(siconvnet.models._registry._objects, "my_net", info)
+    assert "my_net" in study.list_models()
+    study.check_model("my_net")
+    foreign = "wrn_16_8" if study.name != "stl10" else "standard"
+    with pytest.raises(InvalidArgument, match=f"not for {study.title}"):
+        study.check_model(foreign)
