@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from siconvnet import normalisation
 from siconvnet.errors import UnknownName
+from siconvnet.names import INTERPOLATION, KERNEL_SIZE
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ class Protocol:
     """
 
     name: str
-    kernel_size: int = 7
-    interpolation: str = "bicubic"
+    kernel_size: int = KERNEL_SIZE
+    interpolation: str = INTERPOLATION
     batch_size: int = 16
     max_epochs: int = 200
     patience: int | None = 10
@@ -205,7 +207,7 @@ MNIST_SCALE = Protocol(
     lr_drops=(20, 40),
     seeds={"mnist-scale": tuple(range(6))},
     shuffle_seed=None,
-    normalisation=(0.0607, 0.2161),
+    normalisation=normalisation.MNIST_SCALE,
     rescaling=(0.5, 2.0),
     scales=ScaleCourse(lr=5e-3, warmup=10, lr_drops=(20, 40)),
 )
@@ -242,7 +244,7 @@ STL10 = Protocol(
     selection_seeds=(),
     seeds={"stl10": (1,)},
     shuffle_seed=None,
-    channel_normalisation=((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    channel_normalisation=normalisation.STL10,
     crop_padding=12,
     flip=True,
     cutout=32,

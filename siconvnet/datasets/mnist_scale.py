@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from siconvnet import normalisation
 from siconvnet.datasets.catalog import data_dir
 from siconvnet.datasets.npz import Npz, open_npz
 from siconvnet.errors import DatasetError, InvalidArgument, UnknownName
@@ -25,7 +26,7 @@ NUM_CLASSES = 10
 SPLIT_SIZES = {"train": 10_000, "test": 50_000, "val": 2_000}
 """Split -> images, in the order in which they are made."""
 
-MEAN, STD = 0.0607, 0.2161
+MEAN, STD = normalisation.MNIST_SCALE
 """Of the pixels in 0..1, as published; what models are trained on is (pixel - MEAN) / STD."""
 
 

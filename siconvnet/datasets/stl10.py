@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from siconvnet import normalisation
 from siconvnet.datasets.catalog import data_dir
 from siconvnet.errors import DatasetError, UnknownName
 
@@ -25,7 +26,7 @@ CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "
 SPLIT_SIZES = {"train": 5_000, "test": 8_000}
 """Split -> images."""
 
-MEAN, STD = (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)
+MEAN, STD = normalisation.STL10
 """Of red, green and blue in 0..1, as published; what models are trained on is (pixel - MEAN) / STD."""
 
 FOLDER = "stl10_binary"
