@@ -18,7 +18,7 @@ ANGLES = tuple(step * (2 * math.pi / 3) / 7 for step in _STEPS)
 
 def rescaled_conv(x: Tensor, weight: Tensor, scale: float) -> Tensor:
     """Convolve the image at another size, and bring the response back: ``[B, C, H, H] -> [B, C', H, H]``."""
-    side = x.shape[-1]
+    side = int(x.shape[-1])  # where a network is traced, sizes are tensors
     x = F.interpolate(x, size=round(side * scale), mode="bilinear", align_corners=False)
     x = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
     return F.interpolate(x, size=side, mode="bilinear", align_corners=False)

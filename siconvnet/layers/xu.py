@@ -84,6 +84,7 @@ class _ColumnConv2d(nn.Conv2d):
         everywhere = kernels(torch.ones(1, 1, kernel_size, kernel_size, device="cpu"))
         self.columns, self.supports = len(everywhere), supports_of(torch.cat(everywhere, dim=1))
 
+    @functional.outside_graphs
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.in_channels * (1 if self.initial else self.columns), self.weight)
         kernels = self.kernels(self.weight)
