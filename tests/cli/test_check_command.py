@@ -119,7 +119,7 @@ def test_wrong_shape_is_said_and_costs_are_not_measured(capsys: Capture) -> None
     assert "[2, 7] for 2 images of 10 classes; logits are [2, 10]" in out
     assert "a training step" not in out
     assert "needs gray" not in out
-    assert f"{len(testing.CHECKS)} checks: 4 passed, 2 failed, 12 left out, as they need one that failed" in out
+    assert f"{len(testing.CHECKS)} checks: 5 passed, 2 failed, 12 left out, as they need one that failed" in out
 
 
 @pytest.mark.parametrize(
