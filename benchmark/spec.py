@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from benchmark.studies import Study, find_study, study_of
+from benchmark.studies.lookup import check_model, check_names
 from benchmark.studies.settings import Settings
 from benchmark.system.checksums import file_sha256
 from benchmark.system.modules import find_source
@@ -53,7 +54,8 @@ class RunSpec(Generic[S]):
         stated = {**({} if settings is None else settings.values()), **values}
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "dataset", dataset)
-        object.__setattr__(self, "settings", study.settings_for(model, dataset, stated))
+        check_names(study, dataset, stated)
+        object.__setattr__(self, "settings", study.settings_for(model, stated))
 
     def replace(self, **changes: Any) -> RunSpec[S]:
         """This run with another model or data set, or other settings."""
@@ -157,6 +159,7 @@ class RunSpec(Generic[S]):
             DatasetError: the data set is a path without a file.
         """
         self._check_settings()
+        check_model(self.study, self.model)
         self.study.check(self)
         return self
 

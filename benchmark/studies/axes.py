@@ -38,10 +38,7 @@ def datasets(known: Callable[[], Sequence[str]], other: Callable[[str], bool] = 
     """Data sets of a study; `other` accepts what is not among the known."""
 
     def read(value: object) -> Values:
-        from benchmark.studies import all_studies
-
-        hints = [name for study in all_studies() if not study.takes_files for name in study.list_datasets()]
-        return ranges.names(value, "dataset", known(), other=other, hints=hints)
+        return ranges.names(value, "dataset", known(), other=other)
 
     return Axis("datasets", "dataset", read, help="Names, data files (.npz), or all.")
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from benchmark.protocol import Protocol
 from benchmark.studies import axes
 from benchmark.studies.axes import Axis
-from benchmark.studies.settings import Hashed, Setting, Settings, option_text, settings_of
-from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
+from benchmark.studies.settings import Hashed, Setting, Settings, settings_of
+from siconvnet.errors import SiconvnetError, UnknownName
 from siconvnet.models import is_target
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchmark.predictions import Predictions
+    from benchmark.predictions import Integers, Predictions
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedError
-    from benchmark.training.loop import Batches, StepCallback
+    from benchmark.training.loop import Batches
 
 
 S = TypeVar("S", bound=Settings)
@@ -41,12 +41,8 @@ class Task:
         """The model, freshly initialised from the global random state."""
         raise NotImplementedError
 
-    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
-        """What a trained model says of the test split.
-
-        Args:
-            on_step: called after each batch with how many are done and how many there are.
-        """
+    def test_split(self) -> tuple[Batches, Integers]:
+        """The test images in a fixed order, and the side of each one's object in pixels, [N] int64."""
         raise NotImplementedError
 
 
@@ -160,40 +156,17 @@ class Study(Generic[S]):
         """The value of a field of a run that was written as text; other values are kept."""
         return value if name in ("model", "dataset") else self.setting_of(name).read(value)
 
-    def settings_for(self, model: str, dataset: str, values: Mapping[str, Any]) -> S:
+    def settings_for(self, model: str, values: Mapping[str, Any]) -> S:
         """The settings of a run of `model`, with the defaults of those that are left out.
 
-        Raises:
-            UnknownName: no study has such a setting or data set.
-            InvalidArgument: a setting is missing, or belongs to another study.
+        Args:
+            values: by names of the study's settings, the required ones among them.
         """
-        known = settings_of(self.settings)
-        unknown = next((name for name in values if name not in known), None)
-        missing = next((found for found in known.values() if found.required and found.name not in values), None)
-        if (unknown or missing) and not self.owns(dataset):  # what is wrong is the data set, not the settings
-            raise self.unknown_dataset(dataset)
-        if unknown:
-            raise self._foreign(dataset, unknown, values[unknown])
-        if missing:
-            raise InvalidArgument(f"a run on {dataset} needs {missing.missing or missing.words}.")
         return self.settings(**values)  # type: ignore[return-value]
-
-    def _foreign(self, dataset: str, name: str, value: object) -> SiconvnetError:
-        from benchmark.studies import all_studies
-
-        if any(name in settings_of(study.settings) for study in all_studies()):
-            return InvalidArgument(f"{option_text(name, value)} does not apply to a run on {dataset}; leave it out.")
-        return UnknownName(f"setting of a run on {self.title}", name, settings_of(self.settings))
 
     def owns(self, dataset: str) -> bool:
         """Whether a data set is one of this study."""
         return dataset in self.list_datasets()
-
-    def unknown_dataset(self, dataset: str) -> SiconvnetError:
-        """What to say of a name that is no data set of any study."""
-        from benchmark.studies import all_studies
-
-        return UnknownName("dataset", dataset, [name for study in all_studies() for name in study.list_datasets()])
 
     def dataset_key(self, dataset: str) -> str:
         """What a data set is called in results; see `RunSpec.dataset_key`."""
@@ -261,40 +234,18 @@ class Study(Generic[S]):
         """Whether a model is one for this study; a class of the user's own is."""
         return is_target(model) or model in self.list_models()
 
-    def check_model(self, model: str) -> None:
-        """
-        Raises:
-            InvalidArgument: it is a model for another study, or a class that cannot be imported or is not a model.
-            UnknownName: there is no such model.
-        """
-        import siconvnet
-        from benchmark.studies import all_studies
-
-        if is_target(model):  # of registered names the list is enough: to look at a model can load PyTorch
-            siconvnet.model_info(model)
-        if self.takes(model):
-            return
-        for study in all_studies():
-            if study.takes(model):
-                # A study with a single data set is asked for by its name.
-                train = f"train it with --dataset {study.name}, or " if study.list_datasets() == [study.name] else ""
-                raise InvalidArgument(
-                    f"{model!r} is a model for {study.title}, not for {self.title}; {train}"
-                    f"choose one of `benchmark models --study {self.name}`."
-                )
-        raise self.unknown_model(model)
-
     def unknown_model(self, model: str) -> SiconvnetError:
         """What to say of a name that is no model of any study."""
         return UnknownName(f"{self.title} model", model, self.list_models())
 
     def check(self, spec: RunSpec[S]) -> None:
-        """Refuse a spec whose model or data do not exist, or are not of this study.
+        """Refuse a spec whose data do not exist, or whose model does not go with its settings.
+
+        That there is such a model, and that it is one for this study, has been checked.
 
         Raises:
             UnknownName, InvalidArgument, DatasetError: as `RunSpec.validate`.
         """
-        raise NotImplementedError
 
     def check_settings(self, spec: RunSpec[S]) -> None:
         """Refuse settings that are not accepted whatever the model and the data are; imports and reads nothing.

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmark.protocol import MNIST_RANGE
-from benchmark.studies import axes, object_scales, register_study, scale_fields
+from benchmark.studies import axes, object_scales, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
+from benchmark.studies.lookup import register_study
 from benchmark.studies.scale_ranges import canonical, parse_range
 from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 from siconvnet.errors import InvalidArgument, UnknownName
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmark.data.mnist_range import Digits
-    from benchmark.predictions import Predictions
+    from benchmark.predictions import Integers
     from benchmark.spec import RunSpec
-    from benchmark.training.loop import StepCallback
+    from benchmark.training.loop import Batches
 
 CANVAS, LARGEST_CANVAS = 168, 252
 #: Side in pixels of the square that a digit of MNIST fills; its image is 28 pixels wide, the rest is margin.
@@ -131,10 +132,6 @@ class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[
 
         load(spec.settings.digits, spec.seed)
 
-    def check(self, spec: RunSpec[MnistRangeSettings]) -> None:
-        self.check_model(spec.model)
-        super().check(spec)
-
     def check_settings(self, spec: RunSpec[MnistRangeSettings]) -> None:
         settings = spec.settings
         scale_fields.check_settings(spec, settings.canvas)
@@ -208,11 +205,8 @@ class MnistRangeTask(Task):
             **scale_fields.resolved(self.spec),
         )
 
-    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
-        from benchmark.predictions import predict
-
-        sides = (INK * self.test.scales.cpu().numpy()).round().astype("int64")
-        return predict(model, self.test, sides, self.spec.batch_size, on_step)
+    def test_split(self) -> tuple[Batches, Integers]:
+        return self.test, (INK * self.test.scales.cpu().numpy()).round().astype("int64")
 
 
 class Canvases:

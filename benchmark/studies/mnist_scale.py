@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.protocol import MNIST_SCALE, Protocol
-from benchmark.studies import axes, ranges, register_study, scale_fields
+from benchmark.studies import axes, ranges, scale_fields
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy, check_batches
+from benchmark.studies.lookup import register_study
 from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.predictions import Predictions
+    from benchmark.predictions import Integers
     from benchmark.spec import RunSpec
-    from benchmark.training.loop import StepCallback
+    from benchmark.training.loop import Batches
     from siconvnet.datasets.mnist_scale import MnistScaleSplit
 
 
@@ -98,10 +99,6 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
 
         load_mnist_scale(spec.settings.realization)
 
-    def check(self, spec: RunSpec[MnistScaleSettings]) -> None:
-        self.check_model(spec.model)
-        super().check(spec)
-
     def check_settings(self, spec: RunSpec[MnistScaleSettings]) -> None:
         from siconvnet.datasets.mnist_scale import SPLIT_SIZES, check_realization
 
@@ -158,12 +155,10 @@ class MnistScaleTask(Task):
             **scale_fields.resolved(self.spec),
         )
 
-    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
-        from benchmark.predictions import predict
+    def test_split(self) -> tuple[Batches, Integers]:
         from siconvnet.datasets.mnist_scale import IMAGE_SIZE
 
-        sides = (IMAGE_SIZE * self.test.scales).round().astype("int64")
-        return predict(model, Digits(self.test, self.device), sides, self.spec.batch_size, on_step)
+        return Digits(self.test, self.device), (IMAGE_SIZE * self.test.scales).round().astype("int64")
 
 
 class Digits:

@@ -111,14 +111,12 @@ def names(
     known: Sequence[str],
     *,
     other: Callable[[str], bool] = lambda name: False,
-    hints: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Names, `all`, and shell patterns, as known names.
 
     Args:
         kind: what they name, in the singular.
         other: says whether an unknown name is acceptable as it is (a file, a class).
-        hints: further names that an error may suggest.
 
     Raises:
         UnknownName: a name that is none; the message suggests the nearest.
@@ -136,7 +134,7 @@ def names(
                 raise InvalidArgument(f"no {kind} matches {part!r}. Known: {', '.join(known)}.")
             found += matching
         else:
-            raise UnknownName(kind, part, [*known, *(hint for hint in hints if hint not in known)])
+            raise UnknownName(kind, part, known)
     return _once(found)
 
 

@@ -35,8 +35,8 @@ LS = TypeVar("LS", bound="LearnedScaleSettings")
 class LearnedScaleStudy(Study[LS]):
     """A study with models that learn their internal scales."""
 
-    def settings_for(self, model: str, dataset: str, values: Mapping[str, Any]) -> LS:
-        return super().settings_for(model, dataset, without_redundant(model, values))
+    def settings_for(self, model: str, values: Mapping[str, Any]) -> LS:
+        return super().settings_for(model, without_redundant(model, values))
 
     def senseless(self, **judged: Any) -> str:
         return senseless(**judged)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, Scenario, find_scenario
-from benchmark.studies import axes, ranges, register_study, scale_fields
+from benchmark.studies import axes, ranges, scale_fields
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import Comparison, Row, Task
+from benchmark.studies.lookup import register_study, unknown_dataset
 from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
 from siconvnet.names import INTERPOLATIONS
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.predictions import Predictions
+    from benchmark.predictions import Integers, Predictions
     from benchmark.spec import RunSpec
     from benchmark.studies.published import PublishedCell
-    from benchmark.training.loop import StepCallback
+    from benchmark.training.loop import Batches
     from siconvnet.datasets import StirDataset
     from siconvnet.datasets.stir import LevelSubset
 
@@ -153,8 +154,7 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
             if not Path(spec.dataset).is_file():
                 raise DatasetError(f"no data file {spec.dataset!r}; give a known data set or an existing .npz.")
         elif spec.dataset not in list_datasets():
-            raise self.unknown_dataset(spec.dataset)
-        self.check_model(spec.model)
+            raise unknown_dataset(spec.dataset)
         super().check(spec)
 
     def check_settings(self, spec: RunSpec[StirSettings]) -> None:
@@ -280,10 +280,8 @@ class StirTask(Task):
             **scale_fields.resolved(self.spec),
         )
 
-    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
-        from benchmark.predictions import predict
-
-        return predict(model, self.test, self.test.scales, self.spec.batch_size, on_step)
+    def test_split(self) -> tuple[Batches, Integers]:
+        return self.test, self.test.scales
 
 
 class Pictures:

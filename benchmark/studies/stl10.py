@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.protocol import STL10, Protocol
-from benchmark.studies import ranges, register_study
+from benchmark.studies import ranges
 from benchmark.studies.axes import Axis
 from benchmark.studies.base import DataState, Task
 from benchmark.studies.errors import ErrorStudy
+from benchmark.studies.lookup import register_study
 from benchmark.studies.settings import (
     PRECISIONS,
     Hashed,
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from benchmark.predictions import Predictions
+    from benchmark.predictions import Integers
     from benchmark.spec import RunSpec
-    from benchmark.training.loop import StepCallback
+    from benchmark.training.loop import Batches
     from siconvnet.datasets.stl10 import Stl10Split
 
 NO_AMP = "none"
@@ -99,9 +100,6 @@ class Stl10(ErrorStudy[Stl10Settings]):
 
         find_stl10()
 
-    def check(self, spec: RunSpec[Stl10Settings]) -> None:
-        self.check_model(spec.model)
-
     def check_settings(self, spec: RunSpec[Stl10Settings]) -> None:
         if spec.settings.amp not in (None, *PRECISIONS):
             raise UnknownName("mixed precision", spec.settings.amp, PRECISIONS)
@@ -136,14 +134,11 @@ class Stl10Task(Task):
 
         return create_model(self.spec.model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
 
-    def predict(self, model: nn.Module, on_step: StepCallback | None = None) -> Predictions:
+    def test_split(self) -> tuple[Batches, Integers]:
         import numpy as np
 
-        from benchmark.predictions import predict
-
         photos = Photos(self.test, self.device)
-        sides = np.full(len(photos), photos.levels.shape[-1])
-        return predict(model, photos, sides, self.spec.batch_size, on_step)
+        return photos, np.full(len(photos), photos.levels.shape[-1])
 
 
 class Photos:

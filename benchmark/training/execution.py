@@ -49,6 +49,7 @@ def execute(
             there are no best weights to test, or the weights are finite still; observers saw the run end as FAILED.
         KeyboardInterrupt: observers saw the run end as KILLED.
     """
+    from benchmark.predictions import predict
     from benchmark.training.loop import Training, seed_everything
 
     spec.validate()
@@ -77,7 +78,10 @@ def execute(
             observer.started(started)
         diverged = _train(training, observers, checkpoint)
         training.restore_best()
-        predictions = task.predict(model, lambda done, total: _each_test_step(observers, done, total))
+        samples, sizes = task.test_split()
+        predictions = predict(
+            model, samples, sizes, spec.batch_size, lambda done, total: _each_test_step(observers, done, total)
+        )
         _require_finite(predictions)
     except BaseException as error:
         status, reason = _verdict(error)

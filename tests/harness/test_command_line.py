@@ -17,12 +17,12 @@ import pytest
 from torch import Tensor, nn
 
 import siconvnet
-from benchmark import studies
 from benchmark.cli import COMMANDS, SECTIONS, cli, main
 from benchmark.spec import RunSpec
 from benchmark.store import Store
-from benchmark.studies import Study, all_studies, find_study
+from benchmark.studies import Study, all_studies, find_study, lookup
 from benchmark.studies.errors import ErrorStudy
+from benchmark.studies.lookup import check_model
 from benchmark.studies.stl10 import Stl10Settings
 from benchmark.training.records import find
 from siconvnet.errors import InvalidArgument
@@ -88,13 +88,13 @@ def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) 
 
     info = siconvnet.ModelInfo("toy_net", ToyNet, "Toy network", "toys", "Toy 2024", "https://example.org")
     monkeypatch.setitem(siconvnet.models._registry._objects, "toy_net", info)
-    monkeypatch.setitem(studies._registry._objects, "toy", Toy())
+    monkeypatch.setitem(lookup._registry._objects, "toy", Toy())
     code, out, err = run(capsys, "models", "--study", "toy")
     assert (code, err) == (0, "")
     assert re.search(r"toy_net +any +toys +Toy 2024 +20 .*Of no use\.", out, re.S)
     assert "toy_net" in find_study("stl10").list_models()
     with pytest.raises(InvalidArgument, match="a model for STL-10, not for Toy"):
-        Toy().check_model("wrn_16_8")
+        check_model(Toy(), "wrn_16_8")
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:

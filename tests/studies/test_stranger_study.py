@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import studies
 from benchmark.cli import main
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 from benchmark.store.evaluations import read_predictions
+from benchmark.studies import lookup
 from siconvnet import models
 
 PACKAGE = Path(__file__).parent / "stranger"
@@ -33,7 +33,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PYTHONPATH", str(PACKAGE))  # of the workers of a sweep
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         patch.setenv("XDG_DATA_HOME", str(database.parent))
-        for registry in (studies._registry, models._registry):
+        for registry in (lookup._registry, models._registry):
             patch.setattr(registry, "_plugins", None)
             patch.setattr(registry, "_objects", dict(registry._objects))
         assert (

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.studies import Study, all_studies, find_study, ranges, study_of
+from benchmark.studies.axes import Axis
+from benchmark.studies.lookup import unknown_dataset
 from benchmark.sweeps.grid import Grid, check_size, narrow, validate
 from benchmark.sweeps.suites.reading import read_file, read_mapping
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
@@ -112,7 +114,16 @@ def read_axes(study: Study, values: Mapping[str, Any]) -> dict[str, tuple[Any, .
             if key in axis_names():
                 raise InvalidArgument(f"{key} is no axis of {study.title}; it has {', '.join(known)}.")
             raise UnknownName("key", key, [*known, *LENGTHS, SELECT])
-    return {name: axis.read(values[name]) for name, axis in known.items() if values.get(name) is not None}
+    return {name: _read(axis, values[name]) for name, axis in known.items() if values.get(name) is not None}
+
+
+def _read(axis: Axis, value: object) -> tuple[Any, ...]:
+    try:
+        return axis.read(value)
+    except UnknownName as error:
+        if axis.field != "dataset":
+            raise
+        raise unknown_dataset(error.name) from None  # it may be like a name of another study
 
 
 def axis_names() -> tuple[str, ...]:

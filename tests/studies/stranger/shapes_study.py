@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.predictions import Predictions, predict
+from benchmark.predictions import Integers
 from benchmark.protocol import Protocol
 from benchmark.spec import RunSpec
 from benchmark.studies import axes
@@ -70,9 +70,6 @@ class Shapes(ErrorStudy[ShapesSettings]):
     def example(self, name: str) -> tuple[str, nn.Module]:
         return "Shape net", ShapeNet(1, 2)
 
-    def check(self, spec: RunSpec[ShapesSettings]) -> None:
-        self.check_model(spec.model)
-
     def setting(self, spec: RunSpec[ShapesSettings]) -> str:
         return f"contrast {spec.settings.contrast}"
 
@@ -97,8 +94,8 @@ class ShapesTask(Task):
     def create_model(self) -> nn.Module:
         return ShapeNet(1, 2)
 
-    def predict(self, model: nn.Module) -> Predictions:
-        return predict(model, self.test, self.test.sizes, self.spec.batch_size)
+    def test_split(self) -> tuple[Drawn, Integers]:
+        return self.test, self.test.sizes
 
 
 class Drawn:
