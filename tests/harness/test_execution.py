@@ -179,15 +179,13 @@ def test_loss_that_is_no_number_is_a_failed_run(spec: RunSpec) -> None:
 
 
 def test_model_that_overflows_on_other_sizes_is_a_failed_run(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.studies.stir import StirTask
-
-    def predict(task: StirTask, *arguments: object) -> Predictions:
-        found = whole(task, *arguments)
+    def predict(*arguments: object) -> Predictions:
+        found = whole(*arguments)
         losses = np.where(found.scales >= 60, np.nan, found.losses).astype(np.float32)
         return dataclasses.replace(found, losses=losses)
 
-    whole = StirTask.predict
-    monkeypatch.setattr(StirTask, "predict", predict)
+    whole = predictions.predict
+    monkeypatch.setattr(predictions, "predict", predict)
     notes = Notes()
     with pytest.raises(TrainingError, match="20 of 192 images, with objects of 60 to 64 pixels"):
         execute(dataclasses.replace(spec, max_epochs=1), device="cpu", observers=[notes])

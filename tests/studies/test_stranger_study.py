@@ -74,7 +74,7 @@ def run(capsys: Capture, line: str) -> str:
         ("sweep -m shape_net -d shapes --contrasts 100,200 --seeds 0 --dry-run", "2 runs: 2 done"),
         ("status", "2 runs: 2 done"),
         ("datasets", "nothing to do"),
-        ("models --study shapes", "Shape net"),
+        ("models --study shapes", "Squares and discs."),
         ("check shape_net", "passed"),
         ("evaluate -d shapes", "272-272 pixels"),
         ("leaderboard -d shapes", "shape_net"),
