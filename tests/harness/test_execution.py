@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark import predictions
 from benchmark.events import Ended, Epoch, Observer, Result, Started
 from benchmark.predictions import Predictions, band_metric
 from benchmark.protocol import ALL_SCALES, BANDS
