@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from benchmark.studies import Study
 
-EPOCHS = "mnist-scale"
-"""The study of which epochs are measured, and not steps alone."""
-
 
 @click.command()
 @click.option(
@@ -26,14 +23,13 @@ EPOCHS = "mnist-scale"
 )
 @click.option(
     "--study",
-    default="stir",
-    show_default=True,
-    help="stir or stl10: a training step of each method; or mnist-scale: an epoch, with its images' way.",
+    help="A training step of each of its models, or an epoch where the study says how its images were read.  "
+    "[default: stir]",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="[default: 16; stl10: 4; mnist-scale: 128]")
-@click.option("--repeats", type=click.IntRange(min=1), help="Of each way, in turn.  [default: 7; mnist-scale: 3]")
-@click.option("--batches", type=click.IntRange(min=1), help="mnist-scale: so many of an epoch's.  [default: 2]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="[default: the study's]")
+@click.option("--repeats", type=click.IntRange(min=1), help="Of each way, in turns.  [default: 7; of an epoch: 3]")
+@click.option("--batches", type=click.IntRange(min=1), help="Batches of an epoch that are timed.  [default: 2]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -43,7 +39,7 @@ EPOCHS = "mnist-scale"
 )
 def speed(
     patterns: tuple[str, ...],
-    study: str,
+    study: str | None,
     device: str,
     batch_size: int | None,
     repeats: int | None,
@@ -57,33 +53,32 @@ def speed(
     benchmark speed --study stl10 -m "*_ses_*"
     benchmark speed --study mnist-scale -m ses_scalar_28
 
-    An epoch of mnist-scale goes from PNG files through plain convolutions, and by this package's way. While it goes
-    on, the rows so far are in a file that ends in .csv.part; the table of an earlier measurement is replaced when all
-    of it is there.
+    An epoch of mnist-scale goes from PNG files through plain convolutions, and by this package's way. Until the table
+    is complete, its rows are in a file that ends in .csv.part; only then does it replace that of an earlier
+    measurement.
     """
-    from benchmark.studies import find_study
+    from benchmark.studies import default_study, find_study
     from benchmark.system import environment
-    from benchmark.timing.steps import STUDIES
     from siconvnet.errors import InvalidArgument
 
-    chosen, where = find_study(study), environment.find_device(device)
-    if batches and study != EPOCHS:
-        raise InvalidArgument(f"--batches is for --study {EPOCHS}; leave it out.")
-    if study == EPOCHS:
-        models = _matching(chosen, patterns)
-        rows = _epochs(models, where, batch_size or chosen.protocol.batch_size, repeats or 3, batches or 2)
-        table, so_far = _keep(rows, out, f"epochs-{study}")
-        _show_epochs(table)
+    chosen = default_study() if study is None else find_study(study)
+    where = environment.find_device(device)
+    models = _matching(chosen, patterns)
+    if images := chosen.epoch_images:
+        rows = _epochs(
+            chosen, models, where, images, batch_size or chosen.protocol.batch_size, repeats or 3, batches or 2
+        )
+        table, so_far = _keep(rows, out, f"epochs-{chosen.name}")
+        _show_epochs(table, chosen.title, images)
         click.echo(f"written: {_settle(so_far)}")
-    elif study in STUDIES:
-        models = _matching(chosen, patterns)
-        rows = _steps(models, where, batch_size or (4 if study == "stl10" else 16), repeats or 7, study)
-        table, so_far = _keep(rows, out, "speed" if study == "stir" else f"steps-{study}")
-        _show_steps(table)
-        path = _settle(so_far)
-        click.echo(f"written: {path} and {_draw(table, path.with_suffix('.png'))}")
-    else:
-        raise InvalidArgument(f"speed is measured on {', '.join([*STUDIES, EPOCHS])}, not on {study}.")
+        return
+    if batches:
+        raise InvalidArgument(f"--batches is for studies whose epochs are timed, not for {chosen.name}; leave it out.")
+    rows = _steps(chosen, models, where, batch_size or chosen.timing_batch_size, repeats or 7)
+    table, so_far = _keep(rows, out, "speed" if chosen is default_study() else f"steps-{chosen.name}")
+    _show_steps(table)
+    path = _settle(so_far)
+    click.echo(f"written: {path} and {_draw(table, path.with_suffix('.png'))}")
 
 
 def _matching(study: Study, patterns: tuple[str, ...]) -> list[str]:
@@ -100,24 +95,24 @@ def _matching(study: Study, patterns: tuple[str, ...]) -> list[str]:
 
 
 def _steps(
-    models: list[str], device: torch.device, batch_size: int, repeats: int, study: str
+    study: Study, models: list[str], device: torch.device, batch_size: int, repeats: int
 ) -> Iterator[dict[str, Any]]:
     from benchmark.timing.steps import measure
 
     for model in models:
         click.echo(f"measuring {model} ...", err=True)
-        yield from measure(model, device, batch_size, repeats, study)
+        yield from measure(study, model, device, batch_size, repeats)
 
 
 def _epochs(
-    models: list[str], device: torch.device, batch_size: int, repeats: int, batches: int
+    study: Study, models: list[str], device: torch.device, images: int, batch_size: int, repeats: int, batches: int
 ) -> Iterator[dict[str, Any]]:
-    from benchmark.timing.epochs import IMAGES, measure
+    from benchmark.timing.epochs import measure
     from siconvnet.errors import InvalidArgument
 
-    if batch_size == 1 or batches * batch_size > IMAGES:
-        raise InvalidArgument(f"an epoch of {IMAGES:,} images has no {batches} batches of {batch_size}, 2 at least.")
-    for row in measure(models, device, batches=batches, batch_size=batch_size, repeats=repeats):
+    if batch_size == 1 or batches * batch_size > images:
+        raise InvalidArgument(f"an epoch of {images:,} images has no {batches} batches of {batch_size}, 2 at least.")
+    for row in measure(study, models, device, images=images, batches=batches, batch_size=batch_size, repeats=repeats):
         click.echo(f"{row['model']}: plain {row['plain_epoch_s']:,.1f} s, fast {row['fast_epoch_s']:,.1f} s", err=True)
         yield row
 
@@ -159,16 +154,16 @@ def _spread(row: pd.Series, way: str) -> float:
     return (row[f"{way}_ms_max"] - row[f"{way}_ms_min"]) / row[f"{way}_ms_median"]
 
 
-def _show_epochs(table: pd.DataFrame) -> None:
-    from benchmark.timing.epochs import IMAGES, WAYS, parts, said
+def _show_epochs(table: pd.DataFrame, title: str, images: int) -> None:
+    from benchmark.timing.epochs import WAYS, parts, said
 
     times = ("plain s", "fast s", "ratio", "plain ms a batch", "fast ms a batch", "forward", "backward")
-    grid = _grid(f"An epoch of MNIST-Scale, {IMAGES:,} images", ("model",), times)
+    grid = _grid(f"An epoch of {title}, {images:,} images", ("model",), times)
     for _, row in table.iterrows():
         seconds = [f"{row[f'{way}_epoch_s']:,.1f}" for way in WAYS]
         ratios = [f"{row[f'{part}_ratio']:.1f}x" for part in ("forward", "backward")]
         grid.add_row(row["model"], *seconds, f"{row['ratio']:.1f}x", *parts(row), *ratios)
-    _print(grid, f"Milliseconds: loading + forward + backward with Adam.\n{said(table.iloc[0])}")
+    _print(grid, f"Milliseconds: loading + forward + backward with Adam.\n{said(table.iloc[0], images)}")
 
 
 def _grid(title: str, texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:

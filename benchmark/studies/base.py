@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from siconvnet.models import is_target
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from benchmark.predictions import Integers, Predictions
     from benchmark.spec import RunSpec
@@ -110,6 +111,9 @@ class Study(Generic[S]):
         takes_files: whether a data set may also be one of the user's own: a name of another package or a file.
         data_settings: settings that say which data a run reads.
         judged: settings that `senseless` looks at, beside the model.
+        timing_settings: settings of the run that `benchmark speed` times.
+        timing_batch_size: images in a batch that it times, unless asked otherwise.
+        epoch_images: images of an epoch, where it times epochs by `epoch_ways`; None: it times training steps.
         counted_at: channels and classes of a published setting, at which the parameters of models are counted.
         models_note: what is said under the list of its models.
     """
@@ -122,6 +126,9 @@ class Study(Generic[S]):
     takes_files: ClassVar[bool] = False
     data_settings: ClassVar[tuple[str, ...]] = ()
     judged: ClassVar[tuple[str, ...]] = ()
+    timing_settings: ClassVar[Mapping[str, Any]] = {}
+    timing_batch_size: ClassVar[int] = 16
+    epoch_images: ClassVar[int | None] = None
     counted_at: ClassVar[tuple[int, int]] = (1, 10)
     models_note: ClassVar[str] = ""
 
@@ -275,6 +282,30 @@ class Study(Generic[S]):
     def experiments(self) -> tuple[str, ...]:
         """The names of the study's experiments, as patterns of SQL's LIKE."""
         return self.name, f"{self.name}/%"
+
+    def timing_sample(self, spec: RunSpec[S], batch_size: int) -> tuple[Callable[[], nn.Module], Tensor, Tensor]:
+        """What builds the model of a run, and one batch of its training images and labels, for `benchmark speed`.
+
+        Raises:
+            DatasetError: the data are missing.
+        """
+        import torch
+
+        task = self.open(spec, torch.device("cpu"))
+        images, labels = next(iter(task.train.batches(batch_size)))
+        return task.create_model, images, labels
+
+    def epoch_ways(
+        self, count: int, batch_size: int, device: torch.device
+    ) -> AbstractContextManager[Mapping[str, Callable[[], Iterable[tuple[Tensor, Tensor]]]]]:
+        """Where `epoch_images` is set: way -> `count` training images in batches, read as that way does.
+
+        The ways are "plain", that of the authors' code, and "fast", that of a run here.
+
+        Raises:
+            DatasetError: the data are missing.
+        """
+        raise NotImplementedError
 
     def facts(self, spec: RunSpec[S]) -> dict[str, Any]:
         """What is logged of a run beside its spec."""

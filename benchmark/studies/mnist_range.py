@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.protocol import MNIST_RANGE
 from benchmark.studies import axes, object_scales, scale_fields
@@ -114,6 +114,7 @@ class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[
     title = "MNIST-range"
     protocol = MNIST_RANGE
     settings = MnistRangeSettings
+    timing_settings: ClassVar = {"digits": "embedded"}
     before_model = ("scale_range", "distribution", "canvas", "digits")
     judged = scale_fields.FIELDS
     data_settings = ("digits",)

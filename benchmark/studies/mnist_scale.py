@@ -6,7 +6,8 @@ seed are the same on every device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
     title = "MNIST-Scale"
     protocol = MNIST_SCALE
     settings = MnistScaleSettings
+    epoch_images = 10_000
     before_model = ("realization", "augment")
     judged = scale_fields.FIELDS
     data_settings = ("realization",)
@@ -121,6 +123,23 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
 
     def open(self, spec: RunSpec[MnistScaleSettings], device: torch.device) -> Task:
         return MnistScaleTask(spec, device)
+
+    @contextlib.contextmanager
+    def epoch_ways(
+        self, count: int, batch_size: int, device: torch.device
+    ) -> Iterator[dict[str, Callable[[], Iterable[tuple[Tensor, Tensor]]]]]:
+        """The images of realization 0: from PNG files, as the authors read them, and from memory."""
+        from benchmark.studies.mnist_scale_files import png_loader
+        from siconvnet.datasets.mnist_scale import MnistScaleSplit, load_mnist_scale
+
+        train = load_mnist_scale(0).train
+        part = MnistScaleSplit(train.images[:count], train.labels[:count], train.scales[:count])
+        digits = Digits(part, device, training=True)
+        with png_loader(part, batch_size) as loader:
+            yield {
+                "plain": lambda: ((images.to(device), labels.to(device)) for images, labels in loader),
+                "fast": lambda: digits.batches(batch_size),
+            }
 
     def unpublished(self, spec: RunSpec[MnistScaleSettings]) -> str:
         from benchmark.studies import published

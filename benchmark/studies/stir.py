@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, Scenario, find_scenario
 from benchmark.studies import axes, ranges, scale_fields
@@ -102,6 +102,7 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
     before_model = ("evaluation",)
     takes_files = True
     judged = ("kernel_size", "interpolation", *scale_fields.FIELDS)
+    timing_settings: ClassVar = {"evaluation": 3}  # the largest objects
     counted_at = (1, 36)  # emoji, the smallest data set
 
     def senseless(self, **judged: Any) -> str:

@@ -6,7 +6,8 @@ seed are the same on every device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,7 @@ class Stl10(ErrorStudy[Stl10Settings]):
     title = "STL-10"
     protocol = STL10
     settings = Stl10Settings
+    timing_batch_size = 4
     counted_at = (3, 10)
     models_note = "Wide residual networks of 16 layers, eight times as wide as the narrowest."
 
@@ -110,8 +112,26 @@ class Stl10(ErrorStudy[Stl10Settings]):
     def experiment(self, spec: RunSpec[Stl10Settings], dataset_key: str) -> tuple[str, ...]:
         return (self.name,)
 
+    def timing_sample(
+        self, spec: RunSpec[Stl10Settings], batch_size: int
+    ) -> tuple[Callable[[], nn.Module], Tensor, Tensor]:
+        """Noise in place of photographs, which are normalised to its mean and deviation, so that no data are needed."""
+        import torch
+
+        from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
+
+        images = torch.randn(batch_size, NUM_CHANNELS, SIDE, SIDE)
+        return functools.partial(_create, spec.model), images, torch.arange(batch_size) % len(CLASSES)
+
     def open(self, spec: RunSpec[Stl10Settings], device: torch.device) -> Task:
         return Stl10Task(spec, device)
+
+
+def _create(model: str) -> nn.Module:
+    from siconvnet import create_model
+    from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
+
+    return create_model(model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
 
 
 class Stl10Task(Task):
@@ -129,10 +149,7 @@ class Stl10Task(Task):
         self.train = Photos(load_stl10("train", folder), device, training=True)
 
     def create_model(self) -> nn.Module:
-        from siconvnet import create_model
-        from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
-
-        return create_model(self.spec.model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
+        return _create(self.spec.model)
 
     def test_split(self) -> tuple[Batches, Integers]:
         import numpy as np

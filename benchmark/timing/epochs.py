@@ -1,106 +1,65 @@
-"""How long an epoch of MNIST-Scale takes, by the plain route and by this package's, in one process and in turn.
+"""How long a training epoch takes, by the published route and by this package's, in one process and in turns.
 
-The plain route is the published one: each image in a PNG file, read by the processes of a torch `DataLoader`,
-and `conv2d` with the expanded kernels of all scales (`siconvnet.functional.plain_math`). Here the images are an array
-on the device and the layers take their fast paths. Both train the same network on the same images, shuffled, with Adam.
-What is timed is a part of an epoch, whole batches of it, and the epoch's time is as many times that as it has parts.
+Which routes these are is up to the study (`Study.epoch_ways`). Both train the same network on the same images,
+shuffled, with Adam; the plain route computes with `siconvnet.functional.plain_math`. What is timed is a part of an
+epoch, whole batches of it, and the epoch's time is as many times that as it has parts.
 """
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from benchmark.protocol import MNIST_SCALE
-from siconvnet.datasets.mnist_scale import SPLIT_SIZES, MnistScaleSplit
+from benchmark.spec import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from torch import Tensor, nn
-    from torch.utils.data import DataLoader
+
+    from benchmark.studies import Study
 
 PARTS = ("load", "forward", "backward")
 """Getting a batch; the forward pass with the loss; the backward pass with the step of Adam."""
 WAYS = ("plain", "fast")
-LOADERS = 2
-"""Processes that read PNG files."""
-IMAGES = SPLIT_SIZES["train"]
-"""Of an epoch."""
-
-
-class PngFiles:
-    """PNG files as normalised images [1, 28, 28] with their labels, for a `DataLoader`."""
-
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int]):
-        self.paths, self.labels = paths, labels
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        import torch
-        from PIL import Image
-
-        mean, std = MNIST_SCALE.normalisation
-        with Image.open(self.paths[place]) as image:
-            levels = np.array(image, dtype=np.float32)[None]
-        return (torch.from_numpy(levels) / 255 - mean) / std, self.labels[place]
-
-
-def write_pngs(split: MnistScaleSplit, folder: Path) -> list[Path]:
-    """Write each image of a split as `LABEL/NUMBER.png`, as the published data lie; the paths in the split's order."""
-    from PIL import Image
-
-    paths = []
-    for number, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
-        path = folder / str(label) / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-        paths.append(path)
-    return paths
 
 
 def measure(
-    models: Iterable[str], device: torch.device, *, batches: int, batch_size: int, repeats: int
+    study: Study[Any],
+    models: Iterable[str],
+    device: torch.device,
+    *,
+    images: int,
+    batches: int,
+    batch_size: int,
+    repeats: int,
 ) -> Iterator[dict[str, Any]]:
-    """Time models on realization 0: a row for each, once it is done.
+    """Time models of a study: a row for each, once it is done.
 
     Args:
+        images: of an epoch.
         batches: how many are one measurement.
         repeats: measurements of each way, after one batch of each to warm up.
 
     Raises:
-        DatasetError: the realization is not built.
+        DatasetError: the data are missing.
     """
     import torch
 
-    from benchmark.studies.mnist_scale import Digits
     from benchmark.timing.steps import circumstances, computations
     from benchmark.training.loop import seed_everything
-    from siconvnet import create_model
-    from siconvnet.datasets.mnist_scale import IMAGE_SIZE, NUM_CLASSES, load_mnist_scale
 
-    train, count = load_mnist_scale(0).train, batches * batch_size
-    part = MnistScaleSplit(train.images[:count], train.labels[:count], train.scales[:count])
+    count = batches * batch_size
     contexts = computations()
-    with tempfile.TemporaryDirectory(prefix="siconvnet-") as folder:
-        loader = _loader(write_pngs(part, Path(folder)), part, batch_size)
-        digits = Digits(part, device, training=True)
-        sources: dict[str, Callable[[], Iterable[tuple[Tensor, Tensor]]]] = {
-            "plain": lambda: ((images.to(device), labels.to(device)) for images, labels in loader),
-            "fast": lambda: digits.batches(batch_size),
-        }
+    with study.epoch_ways(count, batch_size, device) as sources:
         for model in models:
+            spec = RunSpec(model, study.list_datasets()[0], **study.timing_settings)
+            create, _, _ = study.timing_sample(spec, batch_size)
             seed_everything(0)
-            net = create_model(model, num_channels=1, num_classes=NUM_CLASSES, image_size=IMAGE_SIZE).to(device).train()
-            optimizer = torch.optim.Adam(net.parameters(), lr=MNIST_SCALE.lr)
+            net = create().to(device).train()
+            optimizer = torch.optim.Adam(net.parameters(), lr=study.protocol.lr)
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for repeat in range(repeats + 1):
                 for way in WAYS:
@@ -115,16 +74,9 @@ def measure(
                 "batch_size": batch_size,
                 "images": count,
                 "repeats": repeats,
-                **_columns(found, batches, IMAGES / count),
+                **_columns(found, batches, images / count),
                 **circumstances(device),
             }
-
-
-def _loader(paths: list[Path], split: MnistScaleSplit, batch_size: int) -> DataLoader[Any]:
-    from torch.utils.data import DataLoader
-
-    files: Any = PngFiles(paths, split.labels.tolist())
-    return DataLoader(files, batch_size, shuffle=True, num_workers=LOADERS, persistent_workers=True)
 
 
 def _train(
@@ -192,10 +144,10 @@ def parts(row: pd.Series) -> list[str]:
     return [" + ".join(f"{row[f'{way}_{part}_ms']:,.0f}" for part in PARTS) for way in WAYS]
 
 
-def said(first: pd.Series) -> str:
-    """What was measured, in a sentence."""
+def said(first: pd.Series, images: int) -> str:
+    """What was measured, in a sentence; `images` are those of an epoch."""
     return (
         f"{first['machine']}, {first['threads']} threads, torch {first['torch']}, batch {first['batch_size']}: medians "
         f"of {first['repeats']} measurements of each way in turn, {first['images']:,} images each, times "
-        f"{IMAGES / first['images']:.1f} for the {IMAGES:,} of an epoch."
+        f"{images / first['images']:.1f} for the {images:,} of an epoch."
     )

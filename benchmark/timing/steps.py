@@ -19,10 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.spec import RunSpec
+
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from torch import Tensor, nn
+
+    from benchmark.studies import Study
 
 PASSES = ("step", "forward")
 """A training step (forward, loss, backward, Adam), and inference alone."""
@@ -46,19 +50,21 @@ class Sample:
 
 
 def measure(
-    model: str, device: torch.device, batch_size: int, repeats: int, study: str = "stir"
+    study: Study[Any], model: str, device: torch.device, batch_size: int, repeats: int
 ) -> Iterator[dict[str, Any]]:
-    """Time one model: a row for each of `PASSES`, in the columns of the speed table.
+    """Time one model of a study: a row for each of `PASSES`, in the columns of the speed table.
 
     One warm-up of each way is not counted.
-
-    Args:
-        study: one of `STUDIES`, whose model it is.
     """
     import torch
 
+    from benchmark.training.loop import seed_everything
+
+    spec = RunSpec(model, study.list_datasets()[0], **study.timing_settings)
+    create, images, labels = study.timing_sample(spec, batch_size)
+    seed_everything(1)
     ways = computations()
-    for name, work in _work(*STUDIES[study](model, batch_size), device).items():
+    for name, work in _work(create(), images, labels, device).items():
         times: dict[str, list[float]] = {way: [] for way in ways}
         peaks: dict[str, float] = {}
         for way, context in ways.items():
@@ -128,44 +134,6 @@ def markdown(table: pd.DataFrame) -> str:
 def _columns(way: str, sample: Sample) -> dict[str, float]:
     values = {"median": sample.median, "min": min(sample.milliseconds), "max": max(sample.milliseconds)}
     return {f"{way}_ms_{part}": round(value, 2) for part, value in values.items()}
-
-
-def _stir(model: str, batch_size: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """A model with real images (STIR emoji, as large as they come) and their labels."""
-    import torch
-
-    import siconvnet
-    from benchmark.training.loop import seed_everything
-    from siconvnet.datasets import load_dataset
-
-    data = load_dataset("emoji")
-    subset = data.select("train", range(64, 16, -1))
-    rows = torch.arange(batch_size) % len(subset.labels)
-    images, labels = (torch.from_numpy(array)[rows] for array in (subset.images, subset.labels))
-    seed_everything(1)
-    return (
-        siconvnet.create_model(model, num_channels=data.num_channels, num_classes=data.num_classes),
-        images,
-        labels,
-    )
-
-
-def _stl10(model: str, batch_size: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """A network with noise in the place of photographs, which are normalised to its mean and deviation."""
-    import torch
-
-    from benchmark.training.loop import seed_everything
-    from siconvnet import create_model
-    from siconvnet.datasets.stl10 import CLASSES, NUM_CHANNELS, SIDE
-
-    seed_everything(1)
-    images = torch.randn(batch_size, NUM_CHANNELS, SIDE, SIDE)
-    net = create_model(model, num_channels=NUM_CHANNELS, num_classes=len(CLASSES), image_size=SIDE)
-    return net, images, torch.arange(batch_size) % len(CLASSES)
-
-
-STUDIES = {"stir": _stir, "stl10": _stl10}
-"""By study: (model, batch size) -> the model, images and labels."""
 
 
 def _work(net: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> dict[str, Callable[[], None]]:

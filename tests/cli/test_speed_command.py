@@ -15,9 +15,11 @@ import benchmark.timing.steps
 import siconvnet
 from benchmark.cli import main
 from benchmark.plots.speed import COLUMNS
+from benchmark.studies import find_study
 from benchmark.studies.mnist_scale import Digits
+from benchmark.studies.mnist_scale_files import PngFiles, write_pngs
 from benchmark.timing import epochs
-from benchmark.timing.epochs import PARTS, WAYS, PngFiles, markdown, write_pngs
+from benchmark.timing.epochs import PARTS, WAYS, markdown
 from siconvnet.datasets import mnist_scale
 from siconvnet.datasets.catalog import EMBEDDED
 from siconvnet.datasets.mnist_scale import MnistScaleSplit, mnist_scale_path
@@ -59,10 +61,10 @@ def test_a_measurement_that_is_stopped_keeps_what_it_has(tmp_path, monkeypatch, 
     (table,) = tmp_path.glob("speed-*.csv")
     earlier, measure = table.read_bytes(), benchmark.timing.steps.measure
 
-    def stopped(model, *rest):
+    def stopped(study, model, *rest):
         if model == "pixel_pool":
             raise KeyboardInterrupt
-        return measure(model, *rest)
+        return measure(study, model, *rest)
 
     monkeypatch.setattr(benchmark.timing.steps, "measure", stopped)
     assert main([*arguments, "-m", "pixel_pool"]) == 130
@@ -99,7 +101,8 @@ def test_each_way_computes_its_own_way(realization, monkeypatch):
     called, conv = [], plain.conv_z2_h
     monkeypatch.setattr(plain, "conv_z2_h", lambda *args: called.append(len(args[0])) or conv(*args))
     where = torch.device("cpu")
-    list(epochs.measure(["ses_scalar_28"], where, batches=2, batch_size=2, repeats=1))
+    study = find_study("mnist-scale")
+    list(epochs.measure(study, ["ses_scalar_28"], where, images=10_000, batches=2, batch_size=2, repeats=1))
     assert called == 3 * [2] * 3  # three layers; a batch to warm up, and two
 
 
@@ -131,9 +134,8 @@ def test_steps_of_stl10(tmp_path, monkeypatch, capsys):
         (["-m", "standrad"], 2, "standard"),
         (["-m", "standard", "--repeats", "0"], 2, "repeats"),
         (["-m", "standard", "--device", "tpu"], 2, "cuda"),
-        (["--batches", "2"], 2, "--batches is for --study mnist-scale"),
+        (["--batches", "2"], 2, "--batches is for studies whose epochs are timed, not for stir"),
         (["--study", "stl11"], 2, "Did you mean 'stl10'"),
-        (["--study", "mnist-range"], 2, "stir, stl10, mnist-scale, not on mnist-range"),
         (["--study", "stl10", "-m", "ses_scalar_28"], 2, "wrn_16_8"),
         (["--study", "mnist-scale", "--batches", "80"], 2, "no 80 batches of 128"),
         (["--study", "mnist-scale", "--batch-size", "1"], 2, "2 at least"),

@@ -79,10 +79,11 @@ def run(capsys: Capture, line: str) -> str:
         ("evaluate -d shapes", "272-272 pixels"),
         ("leaderboard -d shapes", "shape_net"),
         ("export -d shapes", "params.contrast"),
+        ("speed --study shapes --batch-size 2 --repeats 1 --out OUT", "shape_net"),
     ],
 )
-def test_a_command(line: str, expected: str, capsys: Capture) -> None:
-    assert expected in run(capsys, line)
+def test_a_command(line: str, expected: str, capsys: Capture, tmp_path: Path) -> None:
+    assert expected in run(capsys, line.replace("OUT", str(tmp_path)))
 
 
 def test_a_leaderboard_has_a_section_for_each_value_of_its_setting(capsys: Capture) -> None:
