@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.cli.tables import add_column, make_table
 from benchmark.protocol import PAPER
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ def _print_json(model: str, results: list[Result], costs: dict[str, Cost]) -> No
 
 def _print_table(model: str, results: list[Result], costs: dict[str, Cost]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table = make_table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for heading in ("check", "status", "detail"):
+        add_column(table, heading)
     told = [result for result in results if not result.needs]
     for result in told:
         name = result.check.replace("_", " ")
@@ -110,16 +112,15 @@ def _print_table(model: str, results: list[Result], costs: dict[str, Cost]) -> N
 
 def _cost_table(costs: dict[str, Cost]) -> Table:
     import torch
-    from rich.table import Table
 
     threads = torch.get_num_threads()
     title = f"a training step of {PAPER.batch_size} images, {threads} thread{'s' * (threads > 1)}"
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(title)
+    table = make_table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    add_column(table, title)
     for name in costs:
-        table.add_column(name, justify="right")
+        add_column(table, name, "right")
     if len(costs) > 1:
-        table.add_column("ratio", justify="right")
+        add_column(table, "ratio", "right")
     for row, value, text in _FIGURES:
         values = [value(cost) for cost in costs.values()]
         table.add_row(row, *map(text, values), *([_times(*values)] if len(values) > 1 else []))

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from benchmark.cli.tables import add_column, add_names, make_table
+
 _COLUMNS = ("name", "classes", "chance", "instances", "channels", "origin", "licence", "present", "file", "how_to_get")
 
 
@@ -79,20 +81,18 @@ def _others() -> list[dict[str, Any]]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from siconvnet.datasets import data_dir, own_dir
 
     console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", style="bold")
+    table = make_table()
+    add_names(table, "name", (row["name"] for row in rows))
     for heading in ("classes", "chance", "instances", "channels"):
-        table.add_column(heading, justify="right")
-    table.add_column("licence")
-    table.add_column("file")
+        add_column(table, heading, "right")
+    add_column(table, "licence")
+    add_column(table, "file")
     for row in rows:
         chance = f"{row['chance']:.1f}%" if row["chance"] else ""
         numbers = (str(row["classes"] or ""), chance, str(row["instances"] or ""), str(row["channels"] or ""))

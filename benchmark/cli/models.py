@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.tables import Justify, add_column, add_names, make_table
 from benchmark.studies import all_studies, default_study, find_study
 
 if TYPE_CHECKING:
@@ -84,17 +85,18 @@ def _row(name: str, study: Study | None) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]], note: str) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = make_table()
     headings = [heading for heading in rows[0] if heading not in ("label", "url")]
     for heading in headings:
         kinds = {type(row[heading]) for row in rows}
-        justify: Any = "right" if int in kinds else "center" if bool in kinds else "left"
-        table.add_column(heading.replace("_", "\n"), justify=justify, style="bold" if heading == "name" else "")
+        if heading == "name":
+            add_names(table, heading, (row[heading] for row in rows))
+        else:
+            justify: Justify = "right" if int in kinds else "center" if bool in kinds else "left"
+            add_column(table, heading.replace("_", "\n"), justify)
     for row in rows:
         table.add_row(*(_cell(row, heading) for heading in headings))
     if not console.is_terminal:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli.tables import add_column, make_table
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -167,14 +169,11 @@ def _show_epochs(table: pd.DataFrame, title: str, images: int) -> None:
 
 
 def _grid(title: str, texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    grid = make_table(title=title, title_justify="left", pad_edge=True)
     for heading in texts:
-        grid.add_column(heading)
+        add_column(grid, heading)
     for heading in numbers:
-        grid.add_column(heading, justify="right")
+        add_column(grid, heading, "right")
     return grid
 
 

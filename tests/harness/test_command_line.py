@@ -71,6 +71,18 @@ def test_models_of_every_study_can_be_listed(study: Study, capsys: Capture) -> N
     assert (study.models_note.split() or ["scale"])[-1] in out
 
 
+@pytest.mark.parametrize("width", [50, 80])
+def test_no_table_cuts_a_name_that_must_be_typed(width: int, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal to rich
+    monkeypatch.setenv("COLUMNS", str(width))
+    for study in all_studies():
+        assert main(["models", "--study", study.name]) == 0
+        told = re.sub(r"\x1b(\[[0-9;]*m|\][^\x1b]*\x1b\\\\)", "", capsys.readouterr().out)
+        assert {*study.list_models()} <= {*told.split()} and "…" not in told
+    assert main(["datasets"]) == 0
+    assert "…" not in capsys.readouterr().out
+
+
 def test_a_study_is_one_class(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     class Toy(ErrorStudy[Stl10Settings]):
         name, title, models_note = "toy", "Toy", "Of no use."
