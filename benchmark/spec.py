@@ -132,17 +132,27 @@ class RunSpec(Generic[S]):
         return " ".join([*filter(None, words), *(f"{key}={value}" for key, value in changes)])
 
     @property
-    def deviations(self) -> tuple[str, ...]:
-        """What is not as in the study's protocol, in words; such a run does not compare with a published figure."""
-        found = [
-            f"{changed.words} {value or 'none'} instead of {changed.default or 'none'}"
+    def fields(self) -> dict[str, Any]:
+        """Model, data set and all settings by name."""
+        return {"model": self.model, "dataset": self.dataset, **self.settings.values()}
+
+    @property
+    def departures(self) -> dict[str, str]:
+        """Each setting that is not as in the study's protocol, and in words what it is instead."""
+        found = {
+            changed.name: f"{changed.words} {value or 'none'} instead of {changed.default or 'none'}"
             for changed, value in self.settings.changes()
-        ]
+        }
         accepted = self.study.protocol.learning_rates
         if self.lr not in accepted:
             rates = " or ".join(f"{rate:g}" for rate in accepted)
-            found.append(f"learning rate {self.lr:g} instead of {rates}")
-        return tuple(found)
+            found["lr"] = f"learning rate {self.lr:g} instead of {rates}"
+        return found
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """The `departures` in words; a run that has any does not compare with a published figure."""
+        return tuple(self.departures.values())
 
     @property
     def shortened(self) -> bool:

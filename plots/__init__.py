@@ -8,7 +8,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from siconvnet.errors import UnknownName
@@ -52,14 +52,17 @@ class Tables:
 
     Attributes:
         source: how titles name it.
-        runs: columns of `benchmark.results.frames.RUN_COLUMNS`, one setting a cell.
-        scales: columns of `benchmark.results.frames.SCALE_COLUMNS`.
+        runs: as `benchmark.results.runs.table`, one setting a cell; `model` tells apart what figures show apart.
+        scales: columns of `benchmark.results.sizes.SCALE_COLUMNS`.
         equivariance: model, dataset, evaluation, seed, test_acc, error; one row a run.
         indices: of the runs to look into.
         speed: columns of `results/measured/speed-*.csv`.
-        comparison: columns of `benchmark.results.comparison.COLUMNS`.
+        comparison: as `benchmark.results.comparison.compare`.
         learned: runs with learned scales, from `benchmark.results.scale_runs.read`; empty: the published ones alone.
         bases: as `benchmark.studies.compared_bases.compared` gives them.
+        labels: how methods ask to be called, by `model`.
+        chance: data set -> the accuracy of a guess in percent, where figures are to show it.
+        background: what the same figures show behind this, pale.
     """
 
     source: str
@@ -71,6 +74,9 @@ class Tables:
     comparison: pd.DataFrame | None = None
     learned: pd.DataFrame | None = None
     bases: Sequence[ComparedBasis] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
+    background: Tables | None = None
 
 
 _NAMES = (
@@ -96,4 +102,7 @@ def draw(name: str, tables: Tables) -> Drawn:
     """
     if name not in FIGURES:
         raise UnknownName("figure", name, FIGURES)
-    return cast("Callable[[Tables], Any]", load_target(FIGURES[name]))(tables)
+    from benchmark.plots.style import labelled
+
+    with labelled(tables.labels):
+        return cast("Callable[[Tables], Any]", load_target(FIGURES[name]))(tables)

@@ -9,7 +9,6 @@ from benchmark.results.comparison import AGREES, DIFFERS, TOO_FEW
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -35,12 +34,13 @@ def draw(tables: Tables) -> Drawn:
 
 
 @style.styled
-def forest(comparison: pd.DataFrame) -> Figure:
+def forest(comparison: pd.DataFrame, quantity: str = "Test accuracy") -> Figure:
     """A row a cell: the difference, its 95 % interval, and in gray one published standard deviation to either side.
 
     Args:
-        comparison: the columns of `benchmark.results.comparison.COLUMNS`, or of `ERROR_COLUMNS`.
+        comparison: as `benchmark.results.comparison.compare` gives it.
     """
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -51,20 +51,20 @@ def forest(comparison: pd.DataFrame) -> Figure:
         dataset_place=comparison["dataset"].map({name: number for number, name in enumerate(datasets)}),
         model_place=comparison["model"].map(place),
     )
-    errors = "source" in rows
-    setting = ["section"] if errors else ["evaluation"]
-    rows = rows.sort_values(["dataset_place", *setting, "model_place"], kind="stable", ignore_index=True)
+    # The table is in the order of its settings, whatever fields they are of.
+    rows["section_place"] = rows.groupby("section", sort=False).ngroup()
+    rows = rows.sort_values(["dataset_place", "section_place", "model_place"], kind="stable", ignore_index=True)
+    sources = comparison["source"].nunique() > 1
     figure = Figure(figsize=(style.WIDTH, 1.4 + 0.19 * len(rows)), layout="constrained")
     axis = figure.subplots()
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_yticks(range(len(rows)), [_name(row) for _, row in rows.iterrows()])
+    axis.set_yticks(range(len(rows)), [_name(row, source=sources) for _, row in rows.iterrows()])
     axis.tick_params(axis="y", length=0)
     axis.grid(True, axis="x")
     axis.axvline(0, color="black", lw=0.8)
     for number, row in rows.iterrows():
         _interval(axis, row, int(str(number)))
-    what = "error" if errors else "accuracy"
-    axis.set_xlabel(f"Test {what}, ours less published [percentage points]")
+    axis.set_xlabel(f"{quantity}, ours less published [percentage points]")
     handles: list[Artist] = [
         Line2D([], [], ls="-", marker=look.marker, color=look.colour, mfc=_face(verdict), ms=4, label=look.label)
         for verdict, look in LOOKS.items()
@@ -75,13 +75,10 @@ def forest(comparison: pd.DataFrame) -> Figure:
     return figure
 
 
-def _name(row: pd.Series) -> str:
+def _name(row: pd.Series, *, source: bool) -> str:
     dataset, model = style.dataset_look(row["dataset"]).label, style.model_look(row["model"]).label
-    if "source" in row:
-        model = row["model"]
-        return f"{dataset}, {row['section']}, {model}, {row['source']}, {row['ours_n']} / {row['published_n']}"
-    runs = f"{row['ours_n']} / {row['published_n']} seeds"
-    return f"{dataset}, {style.scenario_label(row['evaluation'])}, {model}, {runs}"
+    words = [dataset, row["section"], model, *([row["source"]] if source else [])]
+    return f"{', '.join(filter(None, words))}, {row['ours_n']} / {row['published_n']} runs"
 
 
 def _interval(axis: Axes, row: pd.Series, place: int) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PANEL = ("emoji", 2)
 """The dataset and scenario of the single panel: the paper's own choice."""
 AXIS = "Equivariance error (logarithmic)"
+_NARROWEST = 5
+"""The least ratio of the ends of the axis."""
 
 
 def draw(tables: Tables) -> Drawn:
@@ -98,6 +100,9 @@ def _points(axis: Axes, cell: pd.DataFrame, size: float) -> None:
 
 def _limits(axis: Axes, errors: pd.Series) -> None:
     low, high = errors.min() * 0.9, errors.max() * 1.1
+    # A few close points would spread over the whole axis, with ticks that differ in their last digit.
+    margin = max(1.0, (_NARROWEST * low / high) ** 0.5)
+    low, high = low / margin, high * margin
     axis.set_xlim(low, high)
     style.plain_log_ticks(axis, low, high)
 

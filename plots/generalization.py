@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from benchmark.plots import style
@@ -23,23 +24,29 @@ def draw(tables: Tables) -> Drawn:
     """
     if tables.scales is None or tables.scales.empty:
         raise style.NothingToDraw("no accuracy by scale; measure it with `benchmark evaluate`")
-    figures = {"generalization": grid(tables.scales, tables.source)}
+    behind = tables.background.scales if tables.background else None
+    figures = {"generalization": grid(tables.scales, tables.source, tables.chance, behind)}
     for dataset in style.ordered_datasets(tables.scales["dataset"]):
-        figures[f"generalization-{dataset}"] = methods(tables.scales, dataset, tables.source)
+        figures[f"generalization-{dataset}"] = methods(tables.scales, dataset, tables.source, tables.chance, behind)
     return figures
 
 
 @style.styled
-def grid(scales: pd.DataFrame, source: str) -> Figure:
+def grid(
+    scales: pd.DataFrame, source: str, chance: Mapping[str, float] | None = None, behind: pd.DataFrame | None = None
+) -> Figure:
     """Mean accuracy by scale, datasets (rows) by scenarios (columns), one line a method.
 
     Args:
         scales: model, dataset, evaluation, scale (pixels), accuracy_mean, accuracy_std (percent), runs.
         source: how the title names where they are from.
+        chance: data set -> the accuracy of a guess, where it is to be shown.
+        behind: published lines to draw behind, pale; columns as `scales`.
     """
     from matplotlib.figure import Figure
 
     models = style.ordered_models(scales["model"])
+    pale = _of_places(behind, scales)
     datasets = style.ordered_datasets(scales["dataset"])
     figure = Figure(figsize=(style.WIDTH, 1.1 + 1.6 * len(datasets)), layout="constrained")
     axes = figure.subplots(len(datasets), len(SCENARIOS), sharex=True, sharey=True, squeeze=False)
@@ -51,6 +58,10 @@ def grid(scales: pd.DataFrame, source: str) -> Figure:
             cell = scales[(scales["dataset"] == dataset) & (scales["evaluation"] == evaluation)]
             if cell.empty:
                 style.mark_missing(axis)
+            style.mark_chance(axis, chance or {}, dataset)
+            for _, line in pale[(pale["dataset"] == dataset) & (pale["evaluation"] == evaluation)].groupby("model"):
+                colour = style.pale(style.model_look(line["model"].iloc[0]).colour)
+                axis.plot(line["scale"], line["accuracy_mean"], color=colour, lw=0.7, zorder=1)
             for model in style.ordered_models(cell["model"]):
                 look, line = style.model_look(model), cell[cell["model"] == model].sort_values("scale")
                 axis.plot(line["scale"], line["accuracy_mean"], color=look.colour, ls=look.dash, lw=1.0)
@@ -60,24 +71,33 @@ def grid(scales: pd.DataFrame, source: str) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("Object size [px]")
     figure.supylabel("Mean test accuracy [%]", fontsize=8)
-    figure.legend(handles=_handles(models), loc="outside lower center", ncols=6, columnspacing=1.2)
-    figure.suptitle(f"{source}: accuracy by object size, training range shaded", fontsize=9)
+    figure.legend(handles=_handles([*models, *pale["model"]]), loc="outside lower center", ncols=6, columnspacing=1.2)
+    figure.suptitle(
+        f"{source}: accuracy by object size, training range shaded{_told(chance, datasets, pale)}", fontsize=9
+    )
     return figure
 
 
 @style.styled
-def methods(scales: pd.DataFrame, dataset: str, source: str) -> Figure:
+def methods(
+    scales: pd.DataFrame,
+    dataset: str,
+    source: str,
+    chance: Mapping[str, float] | None = None,
+    behind: pd.DataFrame | None = None,
+) -> Figure:
     """One dataset: a row a method, a column a scenario, the mean in a band of one standard deviation,
     Standard dotted.
 
     Args:
-        scales, source: as for `grid`.
+        scales, source, chance, behind: as for `grid`.
         dataset: which rows of `scales` to show.
     """
     from matplotlib.figure import Figure
 
     chosen = scales[scales["dataset"] == dataset]
     models = style.ordered_models(chosen["model"])
+    pale = _of_places(behind, chosen)
     figure = Figure(figsize=(style.WIDTH, 1.0 + 0.8 * len(models)), layout="constrained")
     axes = figure.subplots(len(models), len(SCENARIOS), sharex=True, sharey=True, squeeze=False)
     for column, evaluation in enumerate(SCENARIOS):
@@ -92,16 +112,36 @@ def methods(scales: pd.DataFrame, dataset: str, source: str) -> Figure:
                 continue
             if model != "standard":
                 axis.plot(base["scale"], base["accuracy_mean"], color="#777777", lw=0.9, ls=(0, (1, 1)))
-            _band(axis, line, style.model_look(model).colour)
+            style.mark_chance(axis, chance or {}, dataset)
+            published = pale[(pale["evaluation"] == evaluation) & (pale["model"] == model)].sort_values("scale")
+            colour = style.model_look(model).colour
+            axis.plot(published["scale"], published["accuracy_mean"], color=style.pale(colour), lw=1.1, zorder=1)
+            _band(axis, line, colour)
     for axis, model in zip(axes[:, 0], models, strict=True):
         label = style.model_look(model).label
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontweight="bold")
-    figure.supxlabel("Object size [pixels], training range shaded; dotted: Standard", fontsize=8)
+    standard = "; dotted: Standard" if "standard" in models and len(models) > 1 else ""
+    told = _told(chance, [dataset], pale[pale["model"].isin(models)])
+    figure.supxlabel(f"Object size [pixels], training range shaded{standard}{told}", fontsize=8)
     figure.supylabel("Test accuracy [%]", fontsize=8)
     seeds = style.seeds_label(chosen["runs"])
-    title = f"{style.dataset_look(dataset).label}, {source}: mean ± one standard deviation over {seeds}"
+    title = f"{source}: {style.dataset_look(dataset).label}, mean ± one standard deviation over {seeds}"
     figure.suptitle(title, fontsize=9)
     return figure
+
+
+def _of_places(behind: pd.DataFrame | None, scales: pd.DataFrame) -> pd.DataFrame:
+    """The published lines of the data sets and scenarios that are drawn."""
+    if behind is None:
+        return scales.iloc[:0]
+    there = set(zip(scales["dataset"], scales["evaluation"], strict=True))
+    return behind[[place in there for place in zip(behind["dataset"], behind["evaluation"], strict=True)]]
+
+
+def _told(chance: Mapping[str, float] | None, datasets: Iterable[str], pale: pd.DataFrame) -> str:
+    """What else lines stand for."""
+    dashed = "; dashed: chance" if (chance or {}).keys() & set(datasets) else ""
+    return dashed + ("; pale: published" if len(pale) else "")
 
 
 def _band(axis: Axes, line: pd.DataFrame, colour: str) -> None:
@@ -126,5 +166,5 @@ def _panel(axis: Axes, evaluation: int) -> None:
 def _handles(models: list[str]) -> list:
     from matplotlib.lines import Line2D
 
-    looks = map(style.model_look, models)
+    looks = map(style.model_look, style.ordered_models(models))
     return [Line2D([], [], color=look.colour, ls=look.dash, label=look.label) for look in looks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchmark.plots import style
@@ -29,23 +30,25 @@ def draw(tables: Tables) -> Drawn:
     if tables.runs is None or tables.runs.empty:
         raise style.NothingToDraw("no finished runs; train some with `benchmark run` or `benchmark sweep`")
     return {
-        "hyperparam-dots": dots(tables.runs, tables.source),
-        "hyperparam-boxes": boxes(tables.runs, tables.source),
+        "hyperparam-dots": dots(tables.runs, tables.source, tables.chance),
+        "hyperparam-boxes": boxes(tables.runs, tables.source, tables.chance),
     }
 
 
 @style.styled
-def dots(runs: pd.DataFrame, source: str) -> Figure:
+def dots(runs: pd.DataFrame, source: str, chance: Mapping[str, float] | None = None) -> Figure:
     """Mean accuracy by method, one panel a scenario, one marker a dataset; a cross at the left edge is a
     missing cell.
 
     Args:
         runs: model, dataset, evaluation, test_acc (percent), one row a run.
         source: how the title names where they are from.
+        chance: data set -> the accuracy of a guess, where it is to be shown.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    chance = chance or {}
     models = style.ordered_models(runs["model"])
     datasets = style.ordered_datasets(runs["dataset"])
     cells = runs.groupby(["evaluation", "dataset", "model"])["test_acc"].agg(["mean", "count"])
@@ -64,15 +67,19 @@ def dots(runs: pd.DataFrame, source: str) -> Figure:
             lift = 0.34 * (place - (len(datasets) - 1) / 2) / max(len(datasets) - 1, 1)
             means = {m: cells["mean"].get((evaluation, dataset, m)) for m in models}
             _dots_of(axis, means, models, style.dataset_look(dataset), lift)
+            if dataset in chance:
+                axis.axvline(chance[dataset], color=style.dataset_look(dataset).colour, ls="--", lw=0.7, zorder=1)
     handles = [
         Line2D([], [], ls="", marker=look.marker, mfc="none", mec=look.colour, label=look.label)
         for look in map(style.dataset_look, datasets)
     ]
-    handles += [
-        Line2D([], [], ls="", marker="o", color="#555555", label=f"filled: best {TOP} of a dataset"),
-        Line2D([], [], ls=":", color="#555555", label="Standard's mean"),
-        Line2D([], [], ls="", marker="x", color="#555555", label="no runs"),
-    ]
+    handles.append(Line2D([], [], ls="", marker="o", color="#555555", label=f"filled: best {TOP} of a dataset"))
+    if "standard" in models:
+        handles.append(Line2D([], [], ls=":", color="#555555", label="Standard's mean"))
+    if chance.keys() & set(datasets):
+        handles.append(Line2D([], [], ls="--", color="#555555", lw=0.7, label="chance"))
+    if len(cells) < len(models) * len(datasets) * len(SCENARIOS):
+        handles.append(Line2D([], [], ls="", marker="x", color="#555555", label="no runs"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0)
     figure.suptitle(f"{source}: mean test accuracy, {style.seeds_label(cells['count'])} a cell", fontsize=9)
     return figure
@@ -100,7 +107,7 @@ def _dots_of(axis: Axes, means: dict, models: list[str], look: style.Look, lift:
 
 
 @style.styled
-def boxes(runs: pd.DataFrame, source: str) -> Figure:
+def boxes(runs: pd.DataFrame, source: str, chance: Mapping[str, float] | None = None) -> Figure:
     """Accuracy over seeds, a grid of datasets (rows) and scenarios (columns), one box a method.
 
     A box spans the quartiles, its line is the median, whiskers reach to the last run within 1.5 quartile
@@ -123,12 +130,14 @@ def boxes(runs: pd.DataFrame, source: str) -> Figure:
             axis.grid(True, axis="x")
             if row == 0:
                 axis.set_title(style.scenario_label(evaluation))
+            style.mark_chance(axis, chance or {}, dataset, along="x")
             for place, model in enumerate(models):
                 _box(axis, cells.get((dataset, evaluation, model)), place, style.model_look(model).colour)
         counts = [len(values) for (name, _, _), values in cells.items() if name == dataset]
         label = f"{style.dataset_look(dataset).label}\n{style.seeds_label(counts)}"
         axes[row, 0].set_ylabel(label, fontweight="bold")
-    figure.supxlabel("Test accuracy [%]", fontsize=8)
+    dashed = ", dashed: chance" if (chance or {}).keys() & set(datasets) else ""
+    figure.supxlabel(f"Test accuracy [%]{dashed}", fontsize=8)
     figure.suptitle(f"{source}: test accuracy over seeds", fontsize=9)
     return figure
 

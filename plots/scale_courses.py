@@ -21,7 +21,6 @@ from benchmark.plots.scale_looks import (
     title,
 )
 from benchmark.protocol import BANDS, SCENARIOS
-from benchmark.results.frames import CELL
 from benchmark.results.scale_runs import scale_columns
 
 if TYPE_CHECKING:
@@ -148,9 +147,8 @@ def extrapolation(table: pd.DataFrame, source: str) -> Figure:
     else:
         told = f"\n{'; '.join(sorted(set(ended['note'])))}"
     ended = ended.assign(variant=[_variant(run)[0] for run in ended.to_dict("records")])
-    rates = learning_rates(ended.assign(model=ended["variant"])).rename(columns={"model": "variant"})
-    keys = ["variant", *(name for name in CELL if name != "model"), "lr"]
-    ended = ended.merge(rates, on=keys, how="inner")
+    cell = ["variant", "dataset", "evaluation"]
+    ended = ended.merge(learning_rates(ended, cell), on=[*cell, "lr"], how="inner")
     datasets = style.ordered_datasets(ended["dataset"])
     evaluations = [number for number in SCENARIOS if (ended["evaluation"] == number).any()]
     looks = dict(sorted(_variant(run) for run in ended.to_dict("records")))

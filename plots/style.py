@@ -12,10 +12,12 @@ import functools
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from benchmark.protocol import SCENARIOS
 from siconvnet.errors import SiconvnetError
@@ -117,9 +119,23 @@ def pale(colour: str) -> str:
     return to_hex((red, green, blue))
 
 
+#: How methods of other people ask to be called, in the figures that are being drawn.
+_labels: ContextVar[Mapping[str, str]] = ContextVar("labels", default=MappingProxyType({}))
+
+
+@contextlib.contextmanager
+def labelled(labels: Mapping[str, str]) -> Iterator[None]:
+    """Call methods that are unknown here as they ask to be called, inside the block."""
+    token = _labels.set(labels)
+    try:
+        yield
+    finally:
+        _labels.reset(token)
+
+
 def model_look(name: str) -> Look:
     """The look of a method; one that is unknown here gets the same colour and marker of its own everywhere."""
-    return MODELS.get(name) or dataclasses.replace(_spare(name), label=_own_label(name))
+    return MODELS.get(name) or dataclasses.replace(_spare(name), label=_labels.get().get(name) or _own_label(name))
 
 
 def dataset_look(name: str) -> Look:
@@ -166,6 +182,13 @@ def seeds_label(counts: Iterable[int]) -> str:
 def mark_missing(axis: Axes, text: str = "no runs") -> None:
     """Say in the middle of a panel that there is nothing to show in it."""
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=MISSING, style="italic")
+
+
+def mark_chance(axis: Axes, chance: Mapping[str, float], dataset: str, *, along: Literal["x", "y"] = "y") -> None:
+    """Draw the accuracy of a guess on a data set as a dashed line, where it is to be shown."""
+    if dataset in chance:
+        draw = axis.axhline if along == "y" else axis.axvline
+        draw(chance[dataset], color=MISSING, ls="--", lw=0.7, zorder=1)
 
 
 def plain_log_ticks(axis: Axes, low: float, high: float) -> None:

@@ -33,9 +33,8 @@ def main(
     tracking_uri: str | None,
 ) -> None:
     """Write the original's evaluation files for finished runs, from MLflow unless --runs and --models say otherwise."""
-    from benchmark.results.frames import read_runs
+    from benchmark.results.sources import MLFLOW, Source
     from benchmark.results.upstream_export import write_files
-    from benchmark.store import Store
     from benchmark.store.weights import load_model
     from siconvnet.datasets import load_dataset
 
@@ -43,13 +42,17 @@ def main(
         raise click.UsageError("nothing to do; give --generalization, --equivariance or --index-correlation.")
     if models and not runs:
         raise click.UsageError("--models needs --runs, which says what the folders hold.")
+    from benchmark.studies.stir import STIR
+
     dataset = load_dataset(data)
-    store = None if models else Store(tracking_uri, create=False)
-    table = read_runs(runs) if runs else store.runs() if store else None
-    chosen = options.chosen(table, (), (data,), ())
+    source = Source(STIR, [str(runs) if runs else MLFLOW], tracking_uri)
+    only = options.selection(STIR, source.runs, (), (data,), ())
+    chosen = options.chosen(STIR, source.runs, only, include_short=False)
+    place = models or source.store or Source(STIR, [MLFLOW], tracking_uri).store
+    assert place is not None
     write_files(
         chosen.to_dict("records"),
-        lambda run: load_model(models or store, run, dataset),
+        lambda run: load_model(place, run, dataset),
         dataset,
         options.dataset_key(data),
         out,

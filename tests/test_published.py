@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmark.results.frames import CELL, RUN_COLUMNS, SCALE_COLUMNS
+from benchmark.results.sizes import CELL, SCALE_COLUMNS
 from benchmark.studies import published
 
 
@@ -35,7 +35,6 @@ def test_no_cell_for_what_was_not_published():
 
 def test_runs_are_tidy_and_complete():
     frame = published.runs()
-    assert tuple(frame.columns) == RUN_COLUMNS
     assert len(frame) == 5500
     assert frame.run_time.sum() / 3600 == pytest.approx(1997, abs=1)
     assert set(frame.source) == {"published"}
@@ -59,6 +58,20 @@ def test_a_cell_has_the_runs_it_is_the_mean_of():
         single = published.accuracies(cell)
         assert len(single) == cell.runs
         assert sum(single) / cell.runs == pytest.approx(cell.mean, abs=1e-4)
+
+
+def test_figures_are_those_of_the_runs_and_of_the_sizes():
+    assert len(published.stir_figures("test_acc")) == len(published.stir_figures("avg_time")) == 176
+    unseen = {
+        (f.spec.model, f.spec.dataset, f.spec.settings.evaluation): f.mean for f in published.stir_figures("unseen_acc")
+    }
+    # All test sizes of the first three scenarios are unseen, so that the two means are one; All2All has no unseen size.
+    assert {evaluation for _, _, evaluation in unseen} == {1, 2, 3}
+    for figure in published.stir_figures("test_acc"):
+        key = figure.spec.model, figure.spec.dataset, figure.spec.settings.evaluation
+        if key in unseen and key[1] == "emoji":
+            assert figure.mean == pytest.approx(unseen[key], abs=0.02)
+    assert published.stir_figures("test_err") == []
 
 
 def test_scales_are_tidy():

@@ -1,8 +1,8 @@
-"""`benchmark evaluate`: the paper's metrics on runs that have finished."""
+"""`benchmark evaluate`: metrics of runs that have finished."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,12 +10,12 @@ from benchmark.cli import options
 from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import pandas as pd
-
+    from benchmark.results.metrics import Findings, Metric, Trained
     from benchmark.store import Store
     from benchmark.studies import Study
+    from siconvnet.datasets import StirDataset
 
 
 @click.command(short_help="Measure finished runs: accuracy by object size, equivariance, winning scales.")
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Feed the equivariance error 0..255, as the published code does, instead of 0..1 as in training.",
 )
+@options.include_short
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--force", is_flag=True, help="Evaluate again what has been evaluated before.")
 def evaluate(
@@ -38,6 +39,7 @@ def evaluate(
     evaluations: tuple[str, ...],
     parts: tuple[str, ...],
     published_input_range: bool,
+    include_short: bool,
     device: str,
     force: bool,
 ) -> None:
@@ -49,119 +51,128 @@ def evaluate(
 
     What is found is logged into the run itself; `benchmark plot` and `benchmark leaderboard` show it.
     """
-    from benchmark.results import sources
-    from benchmark.results.metrics import PARTS
-    from benchmark.store import Store
-    from benchmark.studies.stir import STIR
+    from benchmark.results.sources import MLFLOW, Source
     from benchmark.system.environment import find_device
-    from siconvnet.errors import UnknownName
 
-    for part in parts:
-        if part not in PARTS:
-            raise UnknownName("part", part, PARTS)
-    wanted = parts or PARTS
-    where = str(find_device(device))
-    store = Store(tracking_uri, create=False)
     study = options.asked_study(datasets)
-    if study is not STIR:
-        options.refuse_foreign(study, {"evaluation": evaluations})
-        runs = options.study_runs(study, sources.MLFLOW, tracking_uri, models)
-        _by_size(store, study, runs, wanted, force=force)
-        return
-    runs = options.chosen(store.runs(), models, datasets, evaluations)
-    # A data file is known in the store by its content's key; only who names it can say where it is.
-    places = {options.dataset_key(name): name for name in datasets}
-    _stir(store, runs, places, wanted, where, published_input_range=published_input_range, force=force)
-
-
-def _by_size(store: Store, study: Study, runs: pd.DataFrame, wanted: tuple[str, ...], *, force: bool) -> None:
-    """Runs of a study whose images lie in no scenario: from their stored predictions alone."""
-    from benchmark.results.metrics import by_size
-    from benchmark.results.runs import spec_of
-    from benchmark.store.evaluations import done_parts, keep, read_predictions
-    from siconvnet.errors import InvalidArgument
-
-    if "generalization" not in wanted:
-        raise InvalidArgument(
-            f"{', '.join(wanted)}: not measured on {study.title}, whose images do not say where an object is; "
-            "only --part generalization is."
-        )
+    metrics = _metrics(study, parts, published_input_range=published_input_range)
+    where = str(find_device(device))
+    source = Source(study, [MLFLOW], tracking_uri)
+    only = options.selection(study, source.runs, models, datasets, evaluations)
+    runs = options.chosen(study, source.runs, only, include_short=include_short)
+    assert source.store is not None
+    # A data file is known in the store by its content's key; only the user who names it can say where it is.
+    data = _Data(study, {key: name for name in datasets if (key := options.dataset_key(name)) != name})
     failed = 0
-    for run in runs.to_dict("records"):
-        spec = spec_of(study, run)
-        name = f"{spec.name} on {spec.dataset}"
-        if not force and "generalization" in done_parts(store, run["run_id"]):
-            click.echo(f"{name}: evaluated before (--force repeats it)")
-            continue
-        try:
-            found = by_size(read_predictions(store, run["run_id"]))
-            keep(store, run["run_id"], found, ["generalization"])
-        except SiconvnetError as error:
-            failed += 1
-            click.echo(f"{name}: failed: {error}", err=True)
-            continue
-        figures = ", ".join(_sized(key, value) for key, value in found.scalars.items())
-        click.echo(f"{name}: test error {run['test_err']:.2f} %{': ' if figures else ''}{figures}")
-        for part, reason in found.reasons.items():
-            click.echo(f"  no {part}: {reason}")
+    for run in runs.sort_values([*study.section_fields, "dataset", "model", *study.repeated]).to_dict("records"):
+        failed += not _evaluate(source.store, study, run, metrics, data, where, force=force)
     if failed:
         raise SiconvnetError(f"{failed} of {len(runs)} runs could not be evaluated.")
 
 
-def _sized(metric: str, value: float) -> str:
-    """`err_8_14` as `8-14 pixels 4.31`."""
-    _, first, last = metric.split("_")
-    return f"{first}-{last} pixels {value:.2f}"
+def _metrics(study: Study, parts: Sequence[str], *, published_input_range: bool) -> list[Metric]:
+    """The metrics to measure.
+
+    Raises:
+        UnknownName: a part that no metric has.
+        InvalidArgument: one that cannot be measured on the study.
+    """
+    from benchmark.results.metrics import find_metric, measured
+    from siconvnet.errors import InvalidArgument, UnknownName
+
+    known, possible = measured(), measured(study)
+    for part in parts:
+        if part not in known:
+            raise UnknownName("part", part, known)
+    if impossible := [part for part in parts if part not in possible]:
+        raise InvalidArgument(
+            f"{', '.join(impossible)}: not measured on {study.title}, whose images do not say where an object is; "
+            f"only --part {', '.join(possible)} is."
+        )
+    asked = [find_metric(name) for name in parts or possible]
+    if not published_input_range:
+        return asked
+    return [find_metric("equivariance_255") if metric.name == "equivariance" else metric for metric in asked]
 
 
-def _stir(
+class _Data:
+    """The data sets of runs, each loaded once."""
+
+    def __init__(self, study: Study, places: Mapping[str, str]):
+        self._study, self._places = study, places
+        self._loaded: dict[str, StirDataset] = {}
+
+    def __call__(self, key: str) -> StirDataset:
+        from siconvnet.datasets import load_dataset
+
+        if key not in self._loaded:
+            self._loaded[key] = load_dataset(self._places.get(key) or self._study.locate(key))
+        return self._loaded[key]
+
+
+def _evaluate(
     store: Store,
-    runs: pd.DataFrame,
-    places: Mapping[str, str],
-    wanted: tuple[str, ...],
-    where: str,
+    study: Study,
+    run: Mapping[str, Any],
+    metrics: Iterable[Metric],
+    data: Callable[[str], StirDataset],
+    device: str,
     *,
-    published_input_range: bool,
     force: bool,
-) -> None:
+) -> bool:
+    """Measure one run and keep what is found; whether that went well."""
     import time
 
-    from benchmark.results.metrics import evaluate as measure
-    from benchmark.store.evaluations import done_parts, keep, read_predictions
-    from benchmark.store.weights import load_model
-    from siconvnet.datasets import load_dataset
+    from benchmark.results.runs import spec_of
+    from benchmark.store.evaluations import keep, parts_of, read_predictions
 
-    loaded, failed = {}, 0
-    for run in runs.sort_values(["dataset", "model", "evaluation", "seed"]).to_dict("records"):
-        name = f"{run['model']} {run['dataset']} {run['evaluation']} seed {run['seed']}"
-        labels = {part: part + "_255" * (published_input_range and part == "equivariance") for part in wanted}
-        missing = [part for part in wanted if force or labels[part] not in done_parts(store, run["run_id"])]
-        if not missing:
-            click.echo(f"{name}: evaluated before (--force repeats it)")
+    spec = spec_of(study, run)
+    name = " ".join(filter(None, [spec.name, "on", run["dataset"], run["section"]]))
+    done = set() if force else parts_of(run["evaluated"])
+    missing = [metric for metric in metrics if metric.name not in done]
+    if not missing:
+        click.echo(f"{name}: evaluated before (--force repeats it)")
+        return True
+    from benchmark.results.metrics import Trained
+    from benchmark.store.weights import load_model
+
+    trained = Trained(
+        spec,
+        study.seen_sizes(spec),
+        lambda: read_predictions(store, run["run_id"]),
+        lambda: load_model(store, run, data(run["dataset"]), device),
+        lambda: data(run["dataset"]),
+    )
+    start = time.perf_counter()
+    try:
+        found = _measure(trained, missing)
+        keep(store, run["run_id"], found, [metric.name for metric in missing])
+    except SiconvnetError as error:
+        click.echo(f"{name}: failed: {error}", err=True)
+        return False
+    figures = {study.figure: run[study.figure], **found.scalars}
+    told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+    click.echo(f"{name}: {told} ({time.perf_counter() - start:.1f} s)")
+    for part, reason in found.reasons.items():
+        click.echo(f"  no {part}: {reason}")
+    return True
+
+
+def _measure(trained: Trained, metrics: Iterable[Metric]) -> Findings:
+    """The findings of several metrics together."""
+    from benchmark.results.metrics import Findings
+    from siconvnet.metrics import NotMeasurable
+
+    whole = Findings()
+    for metric in metrics:
+        if metric.measure is None:
             continue
-        start = time.perf_counter()
         try:
-            if run["dataset"] not in loaded:
-                loaded[run["dataset"]] = load_dataset(places.get(run["dataset"], run["dataset"]))
-            dataset = loaded[run["dataset"]]
-            model = load_model(store, run, dataset, where)
-            found = measure(
-                model,
-                run["model"],
-                dataset,
-                int(run["evaluation"]),
-                parts=missing,
-                published_input_range=published_input_range,
-                predictions=read_predictions(store, run["run_id"]),
-            )
-            keep(store, run["run_id"], found, [labels[part] for part in missing])
-        except SiconvnetError as error:
-            failed += 1
-            click.echo(f"{name}: failed: {error}", err=True)
+            found = metric.measure(trained)
+        except NotMeasurable as reason:
+            whole.reasons[metric.name] = str(reason)
             continue
-        figures = ", ".join(f"{key} {value:.4g}" for key, value in found.scalars.items())
-        click.echo(f"{name}: {figures} ({time.perf_counter() - start:.1f} s)")
-        for part, reason in found.reasons.items():
-            click.echo(f"  no {part}: {reason}")
-    if failed:
-        raise SiconvnetError(f"{failed} of {len(runs)} runs could not be evaluated.")
+        whole.scalars |= found.scalars
+        whole.by_scale |= found.by_scale
+        whole.arrays |= found.arrays
+    return whole

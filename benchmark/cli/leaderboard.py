@@ -1,25 +1,18 @@
-"""`benchmark leaderboard`: which method is best where, ours beside the published."""
+"""`benchmark leaderboard`: which method is best where, ours among the published."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmark.cli import options
-from benchmark.cli.columns import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pandas as pd
-
-    from benchmark.results.leaderboard import Cell
+    from benchmark.results.metrics import Figure
+    from benchmark.results.sources import Source
     from benchmark.studies import Study
-
-FORMATS = ("table", "csv", "markdown")
 
 
 @click.command()
@@ -30,15 +23,17 @@ FORMATS = ("table", "csv", "markdown")
 @options.models
 @click.option(
     "--metric",
-    help="test_acc, best_acc, avg_time or run_time; of other studies than STIR also test_err.  [default: as published: "
-    "STIR test_acc, others test_err]",
+    help="Any figure that runs have: test_acc, best_acc, avg_time, run_time, unseen_acc, scale_consistency, "
+    "equivariance_stage2, ...  [default: the study's, test_acc or test_err]",
 )
 @click.option("--kernel-size", type=int, help="STIR.  [default: 7]")
 @click.option("--interpolation", help="STIR.  [default: bicubic]")
-@click.option("--format", "kind", default="table", show_default=True, help="table, csv or markdown.")
+@options.include_short
+@click.option("--changed", is_flag=True, help="Instead, what leaves the protocol, with what was changed.")
+@options.table_format
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a file instead.")
 def leaderboard(
-    source: str,
+    sources: tuple[str, ...],
     tracking_uri: str | None,
     datasets: tuple[str, ...],
     evaluations: tuple[str, ...],
@@ -46,138 +41,85 @@ def leaderboard(
     metric: str | None,
     kernel_size: int | None,
     interpolation: str | None,
+    include_short: bool,
+    changed: bool,
     kind: str,
     out: Path | None,
 ) -> None:
-    """Rank the methods by mean over seeds, one table a dataset and scenario.
+    """Rank the methods by their mean over seeds or realizations, one table for each dataset and setting.
 
     \b
     benchmark leaderboard --dataset emoji --source published
     benchmark leaderboard --dataset mnist-scale
 
     Of several learning rates the one with the best validation over seeds 1 to 5 counts. The same runs give the
-    same bytes. Of another study than STIR the table is of test errors over realizations, beside the published ones.
+    same bytes. Published methods that were not run here are ranked among ours and marked.
     """
-    from benchmark.studies.stir import STIR
+    from benchmark.results import tables
+    from benchmark.results.leaderboard import leaderboard as ranked
+    from benchmark.results.selection import selected, with_chosen_lr
+    from benchmark.results.sources import Source, matching
     from benchmark.system.files import write_text
-    from siconvnet.errors import UnknownName
 
-    if kind not in FORMATS:
-        raise UnknownName("format", kind, FORMATS)
+    tables.check_format(kind)
     study = options.asked_study(datasets)
-    if study is STIR:
-        asked = (datasets, evaluations, models)
-        text = _stir(source, tracking_uri, *asked, metric or "test_acc", kernel_size, interpolation, kind)
-    else:
-        given = {"evaluation": evaluations, "kernel_size": kernel_size, "interpolation": interpolation}
-        options.refuse_foreign(study, given)
-        text = _errors(study, source, tracking_uri, models, metric or "test_err", kind)
+    setting = _setting(study, kernel_size=kernel_size, interpolation=interpolation)
+    source = Source(study, sources, tracking_uri)
+    only = options.selection(study, source.runs, models, datasets, evaluations)
+    figure = _figure(study, source, metric)
+    counted = source.runs.iloc[:0]
+    if not source.only_published:
+        found = options.chosen(study, source.runs, only, include_short=include_short or changed)
+        counted = with_chosen_lr(study, found) if changed else selected(study, found, setting, include_short=True)
+    board = ranked(
+        study,
+        counted,
+        metric=figure.name,
+        setting=setting,
+        unfinished=None if source.only_published else matching(source.unfinished, only),
+        only=only,
+        published_only=source.only_published,
+        changed_only=changed,
+        chance=_chance(study, figure, source, datasets),
+    )
+    if board.table.empty:
+        raise options.NoRuns("no run of that selection leaves the protocol." if changed else options.NO_RUNS)
+    text = tables.render(kind, board.sections(), board.legend(), board.table)
     click.echo(write_text(out, text) if out else text, nl=out is not None)
 
 
-def _errors(
-    study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], metric: str, kind: str
-) -> str:
-    from benchmark.results import errorboard as board
-    from benchmark.results.leaderboard import to_csv
+def _setting(study: Study, **given: Any) -> dict[str, Any]:
+    """The values that were given for the fields of which a table shows one.
 
-    board.find_metric(metric)
-    runs = options.study_runs(study, source, tracking_uri, models)
-    table = board.board(study, runs, metric=metric, models=models)
-    if kind == "csv":
-        return to_csv(table)
-    if kind == "markdown":
-        return board.to_markdown(study, table, metric)
-    return _plain(board.sections(study, table, metric), board.legend(study, table, metric))
+    Raises:
+        InvalidArgument: the study has no such field, or no run can have such a value.
+    """
+    options.refuse_foreign(study, given)
+    setting = {name: value for name, value in given.items() if value is not None}
+    study.check_setting(**setting)
+    return setting
 
 
-def _stir(
-    source: str,
-    tracking_uri: str | None,
-    datasets: tuple[str, ...],
-    evaluations: tuple[str, ...],
-    models: tuple[str, ...],
-    metric: str,
-    kernel_size: int | None,
-    interpolation: str | None,
-    kind: str,
-) -> str:
-    from benchmark.protocol import PAPER
-    from benchmark.results import leaderboard as board
-    from benchmark.results import sources
-    from benchmark.results.failures import count_failed
-    from benchmark.results.selection import selected
-    from benchmark.store import Store
-    from benchmark.studies import published
-    from siconvnet.models import check_model_arguments
+def _figure(study: Study, source: Source, metric: str | None) -> Figure:
+    """The figure to rank by.
 
-    board.find_metric(metric)
-    size = PAPER.kernel_size if kernel_size is None else kernel_size
-    kind_of = PAPER.interpolation if interpolation is None else interpolation
-    check_model_arguments(1, 2, size, kind_of)
-    runs = options.chosen(sources.load_runs(source, tracking_uri=tracking_uri), models, datasets, evaluations)
-    as_published = (size, kind_of) == (PAPER.kernel_size, PAPER.interpolation)
-    chosen = options.chosen(selected(runs, size, kind_of), (), (), ())
-    grid = _grid(chosen, models, source)
-    table = board.leaderboard(
-        chosen,
-        metric=metric,
-        scales=sources.load_scales(source, chosen, tracking_uri=tracking_uri),
-        published=published.runs() if as_published and source != sources.PUBLISHED else None,
-        grid=grid,
-        reasons=_reasons(source, tracking_uri, _without_runs(grid, chosen), size, kind_of),
-        failed=count_failed(Store(tracking_uri, create=False), size, kind_of) if source == sources.MLFLOW else None,
-    )
-    if kind == "csv":
-        return board.to_csv(table)
-    if kind == "markdown":
-        return board.to_markdown(table, metric)
-    return _plain(board.sections(table, metric), board.legend(table, metric))
+    Raises:
+        UnknownName: there is none of this name.
+        InvalidArgument: no run has it.
+    """
+    from benchmark.results.metrics import find_figure
+    from siconvnet.errors import InvalidArgument
+
+    logged = source.logged
+    figure = find_figure(metric or study.figure, logged)
+    if metric and figure.name not in logged and not study.published_figures(figure.name):
+        raise InvalidArgument(f"no run of {study.title} has {figure.name}; they have {', '.join(logged) or 'nothing'}.")
+    return figure
 
 
-def _grid(runs: pd.DataFrame, models: tuple[str, ...], source: str) -> list[Cell]:
-    """Every method, or every published one, in every dataset and scenario that has any run at all."""
-    from benchmark.results import sources
-    from benchmark.studies import default_study
-
-    places = runs[["dataset", "evaluation"]].drop_duplicates().itertuples(index=False)
-    names = models or (sorted(set(runs["model"])) if source == sources.PUBLISHED else default_study().list_models())
-    return [(dataset, int(evaluation), model) for dataset, evaluation in places for model in names]
-
-
-def _without_runs(grid: list[Cell], runs: pd.DataFrame) -> list[Cell]:
-    ran = set(zip(runs["dataset"], runs["evaluation"], runs["model"], strict=True))
-    return [cell for cell in grid if cell not in ran]
-
-
-def _reasons(
-    source: str, tracking_uri: str | None, grid: list[Cell], kernel_size: int, interpolation: str
-) -> dict[Cell, str]:
-    """Why a cell of the grid has no finished run, where that is known: it failed, or a sweep leaves it out."""
-    from benchmark.results import sources
-    from benchmark.results.failures import failures
-    from benchmark.store import Store
-    from benchmark.studies.scale_fields import of_variant
-    from benchmark.studies.stir import STIR
-    from siconvnet.errors import SiconvnetError
-
-    if source == sources.PUBLISHED:
-        return dict.fromkeys(grid, "not published")
-    failed = failures(Store(tracking_uri, create=False)) if source == sources.MLFLOW else {}
-    skipped: dict[Cell, str] = {}
-    for cell in grid:
-        model, scales = of_variant(cell[2])
-        setting = {"model": model, "kernel_size": kernel_size, "interpolation": interpolation, **scales}
-        # Of a method whose code is not at hand nobody can say what it ignores.
-        with contextlib.suppress(SiconvnetError):
-            if reason := STIR.senseless(**{name: setting.get(name) for name in STIR.judged}):
-                skipped[cell] = f"skipped: {reason}"
-    return {**skipped, **failed}
-
-
-def _plain(sections: Iterable[tuple[str, list[list[str]]]], legend: str) -> str:
-    """Columns set with spaces, for a terminal or a pipe."""
-    from benchmark.results.leaderboard import WORDS
-
-    parts = ["\n".join([title.removeprefix("### "), *columns(rows, WORDS)]) for title, rows in sections]
-    return "\n\n".join([*parts, legend]) + "\n"
+def _chance(study: Study, figure: Figure, source: Source, datasets: tuple[str, ...]) -> dict[str, float]:
+    """For each data set what guessing would give, as far as that is known."""
+    files = {options.dataset_key(name): name for name in datasets}
+    keys = {*source.runs["dataset"], *files}
+    found = {key: figure.chance(study.num_classes(files.get(key, key))) for key in sorted(keys)}
+    return {key: chance for key, chance in found.items() if chance is not None}

@@ -46,10 +46,15 @@ checkpoint_every = click.option(
 )
 source = click.option(
     "--source",
-    default="mlflow",
-    show_default=True,
+    "sources",
+    default=("mlflow",),
+    show_default="mlflow",
     metavar="mlflow|published|FILE.csv",
-    help="Our store, the paper's tables, or a CSV file.",
+    multiple=True,
+    help="Our store, the papers' tables, or a CSV file; repeatable.",
+)
+include_short = click.option(
+    "--include-short", is_flag=True, help="Also runs of another length than the protocol's, marked as such."
 )
 models = click.option("-m", "--model", "models", multiple=True, help="Only this model; may be repeated.")
 datasets = click.option("-d", "--dataset", "--data", "datasets", multiple=True, help="Only this dataset; repeatable.")
@@ -58,50 +63,72 @@ evaluations = click.option(
 )
 
 
+table_format = click.option(
+    "--format", "kind", default="table", show_default=True, help="table, csv, markdown or latex."
+)
+NO_RUNS = "no finished run of that selection; train one with `benchmark run` or `benchmark sweep`."
+
+
 class NoRuns(SiconvnetError):
     """A selection that leaves nothing; what to type is in the message."""
 
 
-def chosen(
-    runs: pd.DataFrame, models: tuple[str, ...], datasets: tuple[str, ...], evaluations: tuple[str, ...]
-) -> pd.DataFrame:
-    """The rows of these models, datasets (or data files) and scenarios; an empty tuple asks for all.
+def selection(
+    study: Study, runs: pd.DataFrame, models: tuple[str, ...], datasets: tuple[str, ...], evaluations: tuple[str, ...]
+) -> dict[str, tuple[Any, ...]]:
+    """What was asked for, as field -> values for `benchmark.results.sources.matching`.
+
+    Args:
+        runs: what there is, which may be of models and data sets that are not known here.
 
     Raises:
+        InvalidArgument: an evaluation was asked for, and the study has none.
         UnknownName: a scenario that does not exist, or a model or dataset that neither exists nor has runs.
-        NoRuns: there is none.
     """
     from benchmark.protocol import find_scenario
-    from benchmark.studies import default_study
-    from benchmark.studies.scale_fields import of_variant
-    from siconvnet.datasets import list_datasets
     from siconvnet.errors import UnknownName
     from siconvnet.models import is_target
 
-    datasets = tuple(dataset_key(name) for name in datasets)
-    for kind, asked, listed in (
-        ("model", models, default_study().list_models()),
-        ("dataset", datasets, list_datasets()),
-    ):
-        known = {*listed, *runs[kind]}
+    refuse_foreign(study, {"evaluation": evaluations})
+    there = {"model": {*runs["model"], *runs["entry"]}, "dataset": {*runs["dataset"]}}
+    keys = tuple(name if name in there["dataset"] else dataset_key(name) for name in datasets)
+    for kind, asked, listed in (("model", models, study.list_models()), ("dataset", keys, study.list_datasets())):
         for name in asked:
-            if name not in known and not (kind == "model" and is_target(name)):
-                raise UnknownName(kind, name, known)
-    numbers = [find_scenario(value).id for value in evaluations]
-    if models:
-        # A model's name asks for its variants too.
-        of_models = runs["model"].map(lambda name: of_variant(name)[0])
-        runs = runs[runs["model"].isin(models) | of_models.isin(models)]
-    for column, wanted in (("dataset", list(datasets)), ("evaluation", numbers)):
-        if wanted:
-            runs = runs[runs[column].isin(wanted)]
-    if runs.empty:
-        others = "" if datasets else " Other studies than STIR are asked for by name, as in --dataset mnist-scale."
+            if name not in {*listed, *there[kind]} and not (kind == "model" and is_target(name)):
+                if kind == "dataset" and name not in datasets:
+                    continue  # a file, or data of one's own, of which there is no run yet
+                raise UnknownName(kind, name, {*listed, *there[kind]})
+    only: dict[str, tuple[Any, ...]] = {"model": models, "dataset": keys}
+    if evaluations:
+        only["evaluation"] = tuple(find_scenario(value).id for value in evaluations)
+    return only
+
+
+def chosen(
+    study: Study, runs: pd.DataFrame, only: Mapping[str, tuple[Any, ...]], *, include_short: bool = True
+) -> pd.DataFrame:
+    """The runs of a selection.
+
+    Args:
+        include_short: whether runs of another length than the protocol's count.
+
+    Raises:
+        NoRuns: there is none.
+    """
+    from benchmark.results.selection import is_short
+    from benchmark.results.sources import matching
+
+    found = matching(runs, only)
+    counted = found if include_short else found[~is_short(found)].reset_index(drop=True)
+    if len(counted):
+        return counted
+    if len(found):
         raise NoRuns(
-            "no finished run of that selection; train one with `benchmark run` or `benchmark sweep`. Runs of another "
-            f"length or batch size than the paper's do not count.{others}"
+            f"no finished run of that selection has the length of the protocol; --include-short takes the {len(found)} "
+            "of another length."
         )
-    return runs
+    others = "" if only.get("dataset") else " Other studies are asked for by their data, as in --dataset mnist-scale."
+    raise NoRuns(f"{NO_RUNS}{others}")
 
 
 def asked_study(datasets: tuple[str, ...]) -> Study:
@@ -130,31 +157,6 @@ def refuse_foreign(study: Study, given: Mapping[str, object]) -> None:
     for field, value in given.items():
         if value not in (None, ()) and field not in study.fields:
             raise InvalidArgument(f"--{field.replace('_', '-')} does not apply to {study.title}; leave it out.")
-
-
-def study_runs(
-    study: Study, source: str, tracking_uri: str | None, models: tuple[str, ...], evaluations: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """The runs of a study other than STIR, from MLflow or a CSV file, of these models; none from "published".
-
-    Raises:
-        InvalidArgument: an evaluation was asked for.
-        UnknownName: a model of no such name.
-        NoRuns: there is none.
-    """
-    from benchmark.results import sources
-    from siconvnet.errors import UnknownName
-
-    refuse_foreign(study, {"evaluation": evaluations})
-    for name in models:
-        if name not in (known := study.list_models()):
-            raise UnknownName("model", name, known)
-    runs = sources.load_study_runs(study, source, tracking_uri=tracking_uri)
-    if models:
-        runs = runs[runs["model"].isin(models)].reset_index(drop=True)
-    if runs.empty and source != sources.PUBLISHED:
-        raise NoRuns("no finished run of that selection; train one with `benchmark run` or `benchmark sweep`.")
-    return runs
 
 
 def dataset_key(name: str) -> str:

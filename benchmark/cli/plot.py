@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from siconvnet.errors import SiconvnetError
 
 if TYPE_CHECKING:
     from benchmark.plots import Tables
+    from benchmark.results.sources import Source
 
 ALL = "all"
 
@@ -21,6 +22,10 @@ ALL = "all"
 @click.argument("names", nargs=-1, required=True, metavar="NAME...|all")
 @options.source
 @options.tracking_uri
+@options.datasets
+@options.evaluations
+@options.models
+@options.include_short
 @click.option("--format", "kind", default="pdf", show_default=True, help="pdf, svg or png.")
 @click.option(
     "--out",
@@ -29,17 +34,34 @@ ALL = "all"
     show_default=True,
     help="Folder; made if it does not exist.",
 )
-def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: str, out: Path) -> None:
+def plot(
+    names: tuple[str, ...],
+    sources: tuple[str, ...],
+    tracking_uri: str | None,
+    datasets: tuple[str, ...],
+    evaluations: tuple[str, ...],
+    models: tuple[str, ...],
+    include_short: bool,
+    kind: str,
+    out: Path,
+) -> None:
     """Draw figures: hyperparam, generalization, timing, equivariance, indices, speed, comparison, scales,
     bases, or all.
 
-    `all` draws what the source has data for, says of the rest why not, and fails only if a figure broke.
+    
+    benchmark plot generalization --source mlflow --source published    ours over the published ones
+
+    `all` draws what the source has data for, says of the rest why not, and fails only if a figure broke. Dataset,
+    scenario and model are of STIR's figures.
     """
     import dataclasses
 
     from benchmark.plots import FIGURES
     from benchmark.plots.style import FORMATS, NothingToDraw
-    from benchmark.results import sources
+    from benchmark.results import figures
+    from benchmark.results.sources import MLFLOW, Source
+    from benchmark.store import Store
+    from benchmark.studies.stir import STIR
     from siconvnet.errors import UnknownName
 
     if kind not in FORMATS:
@@ -47,10 +69,14 @@ def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: st
     for name in names:
         if name not in {*FIGURES, ALL}:
             raise UnknownName("figure", name, {*FIGURES, ALL})
-    tables = sources.load(source, tracking_uri=tracking_uri)
+    if MLFLOW in sources and not tracking_uri:
+        Store()  # some figures are drawn before there is any run, so that one's own store may be new
+    source = Source(STIR, sources, tracking_uri)
+    only = _selection(source, models, datasets, evaluations)
+    tables = figures.tables(source, only, include_short=include_short)
     wanted = list(FIGURES) if ALL in names else list(names)
     if "bases" in wanted:
-        tables = dataclasses.replace(tables, bases=sources.load_bases(source, tracking_uri=tracking_uri))
+        tables = dataclasses.replace(tables, bases=figures.bases(sources, tracking_uri))
     absent, failed = {}, {}
     for name in wanted:
         try:
@@ -70,6 +96,15 @@ def plot(names: tuple[str, ...], source: str, tracking_uri: str | None, kind: st
         raise SiconvnetError(f"{len(failed)} of {len(wanted)} figures failed: {reasons.rstrip('.')}.")
     if absent and ALL not in names:
         raise SiconvnetError("; ".join(f"{name}: {reason}" for name, reason in absent.items()) + ".")
+
+
+def _selection(
+    source: Source, models: tuple[str, ...], datasets: tuple[str, ...], evaluations: tuple[str, ...]
+) -> dict[str, tuple[Any, ...]]:
+    """What was asked for; nothing, of a file that may be no table of runs."""
+    if not (models or datasets or evaluations):
+        return {}
+    return options.selection(source.study, source.runs, models, datasets, evaluations)
 
 
 def _draw(name: str, tables: Tables, out: Path, kind: str) -> list[Path]:

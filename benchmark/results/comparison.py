@@ -13,7 +13,7 @@ interval (unequal variances, Welch-Satterthwaite degrees of freedom), and from t
 At 95 %, one cell in twenty of a perfect reproduction differs by chance; no correction for many cells is made, so that a
 cell's verdict does not depend on what else has been run.
 
-Studies that report errors are compared in the same way, by the published means and deviations (`compare_errors`).
+Where single runs were not published, their mean, deviation and number are enough.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from benchmark.results.frames import CELL
-from benchmark.results.selection import of_setting
+from benchmark.results.selection import cell_key, cells, of_setting, other_changes
+from benchmark.results.statistics import Sample
+from benchmark.results.tables import Section, known, spread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
-    from benchmark.spec import RunSpec
     from benchmark.studies import Study
+    from benchmark.studies.base import PublishedFigure
 
 CONFIDENCE = 0.95
 AGREES, DIFFERS, TOO_FEW = "agrees", "differs", "too few runs"
@@ -68,24 +67,6 @@ class Welch:
     runs_needed: int | None
 
 
-COLUMNS = ("dataset", "evaluation", "model", "lr", *Welch.__dataclass_fields__)
-ERROR_COLUMNS = ("dataset", "section", "model", "source", *Welch.__dataclass_fields__)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Count, mean and standard deviation (n - 1; NaN if not known) of some figures in percent."""
-
-    n: int
-    mean: float
-    std: float
-
-    @classmethod
-    def of(cls, values: ArrayLike) -> Sample:
-        ordered = np.sort(np.asarray(values, dtype=float))
-        return cls(len(ordered), float(ordered.mean()), float(ordered.std(ddof=1)) if len(ordered) > 1 else math.nan)
-
-
 def welch(ours: ArrayLike | Sample, published: ArrayLike | Sample) -> Welch:
     """Compare two samples of accuracies or errors in percent. See the module for the verdicts."""
     a, b = (side if isinstance(side, Sample) else Sample.of(side) for side in (ours, published))
@@ -108,100 +89,100 @@ def welch(ours: ArrayLike | Sample, published: ArrayLike | Sample) -> Welch:
     )
 
 
-def compare_errors(study: Study, runs: DataFrame) -> DataFrame:
-    """Every entry of a study that both ours and a source have, as `ERROR_COLUMNS`; the differences are of errors.
-
-    Of the published side only mean, standard deviation and number of runs are known; where that was not given, it
-    counts as one run a seed of the protocol.
-
-    Args:
-        runs: in the columns of `benchmark.results.runs`. Those that leave the protocol are left out.
-    """
-    import pandas as pd
-
-    rows = []
-    for spec, found in _comparable(study, runs):
-        for error in study.published(spec):
-            runs = error.runs or len(study.protocol.seeds[spec.dataset])
-            theirs = Sample(runs, error.mean, _or_nan(error.std))
-            head = {"dataset": spec.dataset, "section": study.section(spec), "model": study.entry(spec)}
-            rows.append({**head, "source": error.source, **asdict(welch(found["test_err"], theirs))})
-    table = pd.DataFrame(rows, columns=list(ERROR_COLUMNS)).astype({"runs_needed": "Int64"})
-    return table.sort_values(["dataset", "section", "model", "source"], ignore_index=True)
+def columns(study: Study) -> list[str]:
+    """The columns of a study's comparison."""
+    head = ["dataset", *study.section_fields, "section", "model", "source", "lr"]
+    return [*head, *Welch.__dataclass_fields__]
 
 
-def unmet_errors(study: Study, runs: DataFrame) -> list[str]:
-    """One line for each entry of ours that `compare_errors` leaves out, with the reason."""
-    from benchmark.results.runs import spec_of
-
-    lines = [
-        f"{study.entry(spec)}, {study.section(spec)}: nothing published"
-        for spec, _ in _comparable(study, runs)
-        if not study.published(spec)
-    ]
-    for row in runs.to_dict("records"):
-        if (spec := spec_of(study, row)).deviations:
-            lines.append(f"{spec.name}: {'; '.join(spec.deviations)}")
-    return lines
-
-
-def _comparable(study: Study, runs: DataFrame) -> list[tuple[RunSpec, DataFrame]]:
-    """For each entry one spec, and its runs under the study's protocol."""
-    from benchmark.results.runs import spec_of
-
-    places: dict[tuple[str, str], list[int]] = {}
-    specs: dict[tuple[str, str], RunSpec] = {}
-    for place, row in enumerate(runs.to_dict("records")):
-        spec = spec_of(study, row)
-        if not spec.deviations:
-            key = (study.section(spec), study.entry(spec))
-            specs.setdefault(key, spec)
-            places.setdefault(key, []).append(place)
-    return [(specs[key], runs.iloc[found]) for key, found in places.items()]
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def compare(ours: DataFrame, published: DataFrame) -> DataFrame:
-    """Every cell that both sides have runs of, at the published learning rate, kernel size 7, bicubic.
+def compare(study: Study, runs: DataFrame) -> DataFrame:
+    """Every published figure that runs of ours answer: of the same fields and rate, under the study's protocol.
 
     Args:
-        ours, published: run frames (`benchmark.results.frames.RUN_COLUMNS`).
+        runs: as `benchmark.results.runs.table`.
 
     Returns:
-        The columns of `COLUMNS`, sorted by dataset, evaluation and model; empty where nothing meets.
+        The columns of `columns`, sorted by data set, section, model and source; empty where nothing meets.
     """
     import pandas as pd
 
-    theirs = published.groupby([*CELL, "lr"])["test_acc"].apply(np.asarray)
-    mine = of_setting(ours).groupby([*CELL, "lr"])["test_acc"].apply(np.asarray)
+    ours = {}
+    for fields, found in cells(study, of_setting(study, runs)):
+        if not other_changes(study, found["changes"].iloc[0]):
+            for lr, rows in found.dropna(subset=[study.figure]).groupby("lr"):
+                ours[(*cell_key(study, fields), lr)] = Sample.of(rows[study.figure])
     rows = []
-    for key in mine.index.intersection(theirs.index):
-        model, dataset, evaluation, lr = key
-        cell = {"dataset": dataset, "evaluation": int(evaluation), "model": model, "lr": lr}
-        rows.append({**cell, **asdict(welch(mine[key], theirs[key]))})
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"runs_needed": "Int64"})
-    return table.sort_values(["dataset", "evaluation", "model"], ignore_index=True)
+    for figure in study.published_figures(study.figure):
+        spec = figure.spec
+        values = ours.get((*cell_key(study, spec.fields), spec.lr))
+        if values is not None:
+            head = {name: spec.fields[name] for name in ("dataset", *study.section_fields, "lr")}
+            head |= {"section": study.section(spec), "model": study.entry(spec), "source": figure.source}
+            rows.append({**head, **asdict(welch(values, _sample(study, figure)))})
+    table = pd.DataFrame(rows, columns=columns(study)).astype({"runs_needed": "Int64"})
+    return table.sort_values(["dataset", *study.section_fields, "model", "source"], ignore_index=True)
 
 
-def unmet(ours: DataFrame, published: DataFrame) -> list[str]:
+def _sample(study: Study, figure: PublishedFigure) -> Sample:
+    # Where the number of runs was not given, it counts as one run for each seed of the protocol.
+    runs = figure.runs or len(study.protocol.seeds[figure.spec.dataset])
+    return Sample(runs, figure.mean, figure.std)
+
+
+def unmet(study: Study, runs: DataFrame) -> list[str]:
     """One line for each cell of ours that `compare` leaves out, with the reason."""
-    rates = published.groupby(list(CELL))["lr"].first()
-    usable = of_setting(ours)
+    rates = {cell_key(study, f.spec.fields): f.spec.lr for f in study.published_figures(study.figure)}
     lines = []
-    for key, rows in ours.groupby(list(CELL)):
-        model, dataset, evaluation = key
-        name = f"{model} on {dataset}, evaluation {evaluation}"
-        mine = usable[(usable[list(CELL)] == list(key)).all(axis=1)]
-        if key not in rates.index:
-            lines.append(f"{name}: the paper has no such cell")
-        elif mine.empty:
-            lines.append(f"{name}: no runs with kernel size 7 and bicubic, only {len(rows)} of other settings")
-        elif not (mine["lr"] == rates[key]).any():
-            lines.append(f"{name}: published at learning rate {rates[key]:g}, ours at {_listed(mine['lr'])}")
-    return lines
+    for fields, found in cells(study, runs):
+        first = found.iloc[0]
+        dataset = "" if fields["dataset"] == study.name else fields["dataset"]
+        name = ", ".join(filter(None, [first["entry"], dataset, first["section"]]))
+        words = [text for field, text in first["changes"] if field != "lr" or not study.selects_lr]
+        rate = rates.get(cell_key(study, fields))
+        if words:
+            lines.append(f"{name}: {'; '.join(words)}")
+        elif rate is None:
+            lines.append(f"{name}: nothing published")
+        elif rate not in set(found["lr"]):
+            lines.append(f"{name}: published at learning rate {rate:g}, ours at {_listed(found['lr'])}")
+    return sorted(lines)
+
+
+def section(table: DataFrame) -> Section:
+    """A comparison as rows of text, the heading first."""
+    heads = ["dataset", "setting", "model", "ours", "source", "published", "difference", "95 % interval", "verdict"]
+    lines = []
+    for row in table.to_dict("records"):
+        needed = f" (about {row['runs_needed']} would do)" if known(row["runs_needed"]) else ""
+        verdict = row["verdict"] + needed if known(row["published_std"]) else "published without ±"
+        lines.append(
+            [
+                row["dataset"],
+                row["section"],
+                row["model"],
+                f"{row['ours_mean']:.2f} ({row['ours_n']})",
+                row["source"],
+                spread(row["published_mean"], row["published_std"], row["published_n"]),
+                f"{row['difference']:+.2f}",
+                f"{row['low']:+.2f} to {row['high']:+.2f}" if known(row["low"]) else "",
+                verdict,
+            ]
+        )
+    # A column that says the same in every row says nothing.
+    kept = [place for place, head in enumerate(heads) if head != "source" or len({line[place] for line in lines}) > 1]
+    return Section("", [[line[place] for place in kept] for line in [heads, *lines]])
+
+
+def legend(study: Study, table: DataFrame) -> str:
+    """What the numbers of a comparison are, in words."""
+    from benchmark.results.metrics import find_figure
+
+    counts = ", ".join(f"{(table['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    what = f"{find_figure(study.figure).title} in percent, number of {study.repetitions}".capitalize()
+    return (
+        f"{len(table)} cell{'s' * (len(table) != 1)}: {counts}. {what} in brackets, ± standard deviation. "
+        "Of cells that are truly equal one in twenty differs by chance."
+    )
 
 
 def _listed(rates: Iterable[float]) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.protocol import BANDS
-from benchmark.results.frames import TableError, read_csv
-from benchmark.results.runs import spec_of
+from benchmark.results.runs import FINISHED, TableError, read_csv
 from benchmark.spec import RunSpec
 from benchmark.store.reading import NOTHING
 from benchmark.studies import Study, all_studies, scale_fields
@@ -58,9 +57,9 @@ def read(store: Store) -> pd.DataFrame:
     for study in all_studies():
         if not set(scale_fields.FIELDS) <= set(study.fields):
             continue
-        runs = store.read([study], statuses=["FINISHED"], metrics=[f"{_MARK}1"])
+        runs = store.read([study], statuses=[FINISHED], metrics=[f"{_MARK}1"])
         if runs and study is STIR:
-            runs += store.read([study], statuses=["FINISHED"], params={"model": _REFERENCE})
+            runs += store.read([study], statuses=[FINISHED], params={"model": _REFERENCE})
         latest = {run.tags.get("spec_hash", run.run_id): run for run in reversed(runs)}
         names = [*_scale_columns([run.metrics for run in runs]), "val_acc"]
         by_epoch = store.read([study], run_ids={run.run_id for run in runs}, fields=NOTHING, histories=names)
@@ -170,7 +169,7 @@ def _facts(study: Study, spec: RunSpec) -> dict[str, Any]:
 
 def _rows(study: Study, run: StoredRun, histories: Mapping[str, Mapping[int, float]]) -> Iterator[dict[str, Any]]:
     params: Mapping[str, Any] = {**run.params, "dataset": run.params.get("data")}
-    spec = spec_of(study, {name: study.read(name, params.get(name)) for name in study.fields})
+    spec: RunSpec[Any] = RunSpec(**{name: study.read(name, params.get(name)) for name in study.fields})
     fixed = {
         **_facts(study, spec),
         **{name: getattr(spec, name) for name in ("lr", "seed")},

@@ -1,130 +1,102 @@
-"""Where figures and tables come from: our MLflow store, the published tables, or a CSV file."""
+"""Where runs come from: the MLflow store, what was published, CSV files, or several of them together."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmark.plots import Tables
-from benchmark.results import scale_runs
-from benchmark.results.selection import selected
-from benchmark.studies import published
+from benchmark.results.runs import FACTS, FINISHED, WORDS, concatenated, finished, read_runs, rows_of, table
+from siconvnet.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.plots.bases import ComparedBasis
+    from benchmark.store import Store
     from benchmark.studies import Study
 
 MLFLOW, PUBLISHED = "mlflow", "published"
 
 
-def load(source: str, *, tracking_uri: str | None = None) -> Tables:
-    """All that a source holds.
+@dataclass(frozen=True)
+class Source:
+    """Where the runs of a study are read from.
 
     Args:
-        source: "mlflow", "published" or the path of a CSV file of runs, of accuracy by scale, of
-            learned scales, or of speed.
+        names: "mlflow", "published" or the paths of CSV files.
         tracking_uri: the store that "mlflow" means.
 
     Raises:
-        TableError: the file cannot be read, or is no table of these.
-        TrackingError: the store does not answer.
+        InvalidArgument: one of them is named twice.
+        TrackingError: there is no such store.
+        TableError: a file cannot be read, or is no table of runs.
     """
-    if source == PUBLISHED:
-        none = scale_runs.empty()
-        return Tables("Published STIR runs", runs=published.runs(), scales=published.generalization(), learned=none)
-    if source == MLFLOW:
-        return _from_mlflow(tracking_uri)
-    return _from_csv(Path(source))
 
+    study: Study
+    names: Sequence[str]
+    tracking_uri: str | None = None
 
-def load_runs(source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The run frame of a source, all settings and learning rates; arguments and errors as for `load`."""
-    if source == PUBLISHED:
-        return published.runs()
-    if source == MLFLOW:
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise InvalidArgument(f"--source {name} is given twice; its runs would count twice.")
+
+    @property
+    def only_published(self) -> bool:
+        return all(name == PUBLISHED for name in self.names)
+
+    @functools.cached_property
+    def store(self) -> Store | None:
         from benchmark.store import Store
 
-        return Store(tracking_uri, create=False).runs()
-    from benchmark.results.frames import read_runs
+        return Store(self.tracking_uri, create=False) if MLFLOW in self.names else None
 
-    return read_runs(source)
+    @functools.cached_property
+    def every_run(self) -> pd.DataFrame:
+        """All runs, of any status, as `benchmark.results.runs.table`; those that were published, if only they are asked
+        for."""
+        from benchmark.store.store import counting_first
+
+        frames = []
+        for name in self.names:
+            if name == MLFLOW and self.store is not None:
+                frames.append(table(self.study, rows_of(self.study, counting_first(self.store.read([self.study])))))
+            elif name != PUBLISHED:
+                frames.append(read_runs(self.study, name))
+        if self.only_published and (published := self.study.published_runs()) is not None:
+            frames.append(published)
+        return concatenated(self.study, frames)
+
+    @functools.cached_property
+    def runs(self) -> pd.DataFrame:
+        """The finished runs, each spec once."""
+        return finished(self.every_run)
+
+    @functools.cached_property
+    def logged(self) -> list[str]:
+        """The figures that any finished run has."""
+        named = {*self.study.fields, *FACTS, *WORDS}
+        return [name for name in self.runs.columns if name not in named and self.runs[name].notna().any()]
+
+    @functools.cached_property
+    def unfinished(self) -> pd.DataFrame:
+        """The runs that failed, were killed, or are still running."""
+        return self.every_run[self.every_run["status"] != FINISHED].reset_index(drop=True)
 
 
-def load_study_runs(study: Study, source: str, *, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The runs of a study besides STIR, in the columns of `benchmark.results.runs`; of "published" there are none."""
-    from benchmark.results import runs
+def matching(runs: pd.DataFrame, only: Mapping[str, Collection[Any]]) -> pd.DataFrame:
+    """The runs whose fields have one of the values asked for; a model may be named as its row is.
 
-    if source == PUBLISHED:
-        return runs.frame(study, [])
-    if source == MLFLOW:
-        from benchmark.store import Store
-
-        return Store(tracking_uri, create=False).study_runs(study)
-    return runs.read_export(study, source)
-
-
-def load_scales(source: str, runs: pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame | None:
-    """The scale frame that goes with `runs`, or None where the source has none."""
-    if source == PUBLISHED:
-        return published.generalization()
-    if source == MLFLOW:
-        from benchmark.store import Store
-        from benchmark.store.evaluations import read_scales
-
-        return read_scales(Store(tracking_uri, create=False), runs)
-    return None
-
-
-def load_bases(source: str, *, tracking_uri: str | None = None) -> list[ComparedBasis] | None:
-    """The bases that DISCO was compared with, and the source's runs of their networks; None where a CSV is the source.
-
-    Apart from `load`, because it takes torch to build them.
+    Args:
+        only: field -> accepted values; an empty collection accepts all.
     """
-    from benchmark.studies.compared_bases import STUDY, compared
-
-    if source not in (PUBLISHED, MLFLOW):
-        return None
-    return compared(load_study_runs(STUDY, source, tracking_uri=tracking_uri))
-
-
-def _from_mlflow(tracking_uri: str | None) -> Tables:
-    from benchmark.results.comparison import compare
-    from benchmark.store import Store
-    from benchmark.store.evaluations import read_equivariance, read_indices, read_scales
-
-    # Some figures are drawn before there is any run, so that one's own store may be new.
-    store = Store(tracking_uri, create=not tracking_uri)
-    runs = store.runs()
-    learned = scale_runs.read(store)
-    chosen = selected(runs)
-    return Tables(
-        "Our runs",
-        runs=chosen,
-        scales=read_scales(store, chosen),
-        equivariance=read_equivariance(store, chosen),
-        indices=read_indices(store, chosen),
-        speed=measured_speed(),
-        comparison=compare(runs, published.runs()),
-        learned=learned if len(learned) else None,
-    )
-
-
-def _from_csv(path: Path) -> Tables:
-    from benchmark.results.comparison import compare
-    from benchmark.results.frames import read_csv, read_runs, read_scales
-
-    name = path.stem
-    if scale_runs.is_table(list(read_csv(path))):
-        return Tables(name, learned=scale_runs.read_file(path))
-    if "plain_ms_median" in read_csv(path):
-        return Tables(name, speed=read_csv(path))
-    scales = read_scales(path)
-    if scales is not None:
-        return Tables(name, scales=scales)
-    runs = read_runs(path)
-    return Tables(name, runs=selected(runs), comparison=compare(runs, published.runs()))
+    for name, values in only.items():
+        if values:
+            kept = runs[name].isin(list(values))
+            runs = runs[kept | runs["entry"].isin(list(values)) if name == "model" else kept]
+    return runs.reset_index(drop=True)
 
 
 def measured_speed(folder: Path = Path("results/measured")) -> pd.DataFrame | None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.protocol import ALL_SCALES
-from benchmark.studies import scale_fields
 from benchmark.system.files import write_npz, write_text
 from siconvnet.errors import SiconvnetError
 from siconvnet.metrics import NotMeasurable
@@ -45,10 +44,10 @@ def write_files(
 ) -> None:
     """Measure `runs` and write the files under `out`.
 
-    The table of accuracies is written anew after each run, so that what ends this early costs one run and no more.
+    The table of accuracies is written again after each run, so that what ends this early costs one run and no more.
 
     Args:
-        runs: rows of the run frame, all of one dataset.
+        runs: rows of the table of runs, all of one dataset.
         load: gives the trained model of a row.
         name: of the dataset, for the file's name.
         report: told of each file written, and why one is not.
@@ -59,16 +58,16 @@ def write_files(
     """
     path, rows, failed = out / f"generalization_{name}.csv", [], 0
     for run in runs:
-        who, folder = f"{run['model']} {run['run_id']}", out / "eval" / run["run_id"]
+        who, folder = f"{run['entry']} {run['run_id']}", out / "eval" / run["run_id"]
         try:
-            model, info = load(run), model_info(scale_fields.of_variant(run["model"])[0])
+            model, info = load(run), model_info(run["model"])
             if equivariance:
                 measure = partial(_errors, model, dataset, info.stages, published_input_range)
                 _keep(folder / "errors.npz", measure, who, report)
             if index_correlation:
                 _keep(folder / "indices.npz", partial(_indices, model, dataset, info.scale_pools), who, report)
             if generalization:
-                rows.append([run["model"], name, int(run["evaluation"]), *_fractions(model, dataset)])
+                rows.append([run["entry"], name, int(run["evaluation"]), *_fractions(model, dataset)])
         except SiconvnetError as error:
             failed += 1
             complain(f"{who}: failed: {error}")

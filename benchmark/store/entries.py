@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.events import EPOCH_METRICS
 from benchmark.spec import RunSpec
-from benchmark.studies import scale_fields
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, RunTag
 
-    from benchmark.store.reading import StoredRun
 
 CUSTOM = "custom"
 
@@ -45,7 +43,19 @@ def tags_of(spec: RunSpec, environment: Mapping[str, Any]) -> dict[str, str]:
         tags["mlflow.user"] = getpass.getuser()
     if commit := (environment.get("git") or {}).get("commit"):
         tags["mlflow.source.git.commit"] = commit
-    return tags
+    return {**tags, **_tags_of_model(environment.get("model") or {})}
+
+
+def _tags_of_model(model: Mapping[str, Any]) -> dict[str, str]:
+    """Which version of a model given by its file was trained, as `benchmark.system.own_model` describes it."""
+    git = model.get("git") or {}
+    told = {
+        "model_version": model.get("version"),
+        "model_label": model.get("label"),
+        "model_commit": git.get("commit"),
+        "model_modified": str(git["modified"]) if "modified" in git else None,
+    }
+    return {name: str(value) for name, value in told.items() if value}
 
 
 def _process_of(environment: Mapping[str, Any]) -> dict[str, str]:
@@ -72,27 +82,6 @@ def params_of(spec: RunSpec, data: str, parameters: int) -> dict[str, Any]:
     values = {**spec.to_dict(), "data": data, **spec.study.facts(spec), "parameters": parameters}
     del values["dataset"]
     return values
-
-
-def run_row(run: StoredRun) -> dict[str, Any]:
-    """A run of STIR in the columns of `benchmark.results.frames.RUN_COLUMNS`."""
-    row: dict[str, Any] = {
-        key: run.params.get(key) for key in ("evaluation", "kernel_size", "interpolation", "lr", "seed", "parameters")
-    }
-    row["model"] = run.params.get("model") and model_of(run.params)
-    measured = {key: run.metrics.get(key) for key in ("test_acc", "best_acc", "avg_time")}
-    return {**row, **measured, "dataset": run.params.get("data"), "run_time": run.run_time, "run_id": run.run_id}
-
-
-def model_of(params: Mapping[str, str]) -> str:
-    """The model, and how its scales are learned where that is not its own way: another model to all tables."""
-    return scale_fields.variant_of(params["model"], params)
-
-
-def study_row(run: StoredRun) -> dict[str, Any]:
-    """A run with all its parameters and metrics."""
-    row = {**run.params, "dataset": run.params.get("data"), **run.metrics, "run_time": run.run_time}
-    return {**row, "run_id": run.run_id}
 
 
 def epoch_metrics(history: Sequence[Mapping[str, Any]]) -> list[Metric]:

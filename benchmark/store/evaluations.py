@@ -17,9 +17,8 @@ import numpy as np
 
 from benchmark.plots import IndexMaps
 from benchmark.predictions import Predictions
-from benchmark.results.frames import CELL, SCALE_COLUMNS, aggregate_scales
 from benchmark.store.entries import final_metrics, scale_metrics
-from benchmark.store.reading import Fields
+from benchmark.store.reading import NOTHING
 from benchmark.system.files import write_npz
 from benchmark.training.records import PREDICTIONS
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 BY_SCALE = "accuracy_by_scale"
 FOLDER = "evaluation"
 EVALUATED = "evaluated"
+_CELL = ("model", "dataset", "evaluation")
 
 
 def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) -> None:
@@ -51,11 +51,12 @@ def keep(store: Store, run_id: str, findings: Findings, parts: Iterable[str]) ->
 
 def done_parts(store: Store, run_id: str) -> set[str]:
     """Which parts a run's tag says are there."""
-    return _parts(store.client.get_run(run_id).data.tags)
+    return parts_of(store.client.get_run(run_id).data.tags.get(EVALUATED))
 
 
-def _parts(tags: Mapping[str, str]) -> set[str]:
-    return set(tags.get(EVALUATED, "").split(",")) - {""}
+def parts_of(tag: str | None) -> set[str]:
+    """The parts that a tag `evaluated` names."""
+    return set((tag or "").split(",")) - {""}
 
 
 def read_predictions(store: Store, run_id: str) -> Predictions:
@@ -68,46 +69,23 @@ def read_predictions(store: Store, run_id: str) -> Predictions:
         return Predictions.from_arrays(arrays)
 
 
-def accuracy_by_scale(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a run and scale (model, dataset, evaluation, run_id, scale, accuracy) of the runs that were evaluated."""
+def accuracy_by_size(store: Store, study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a run and size (the columns of `runs`, scale, accuracy) of the runs that were evaluated."""
     import pandas as pd
 
-    rows = []
-    found = _accuracies_by_scale(store, runs)
-    for run in runs.to_dict("records"):
-        latest = found.get(run["run_id"], {})
-        cell = {key: run[key] for key in (*CELL, "run_id")}
-        rows += [{**cell, "scale": scale, "accuracy": value} for scale, value in sorted(latest.items())]
-    return pd.DataFrame(rows, columns=[*CELL, "run_id", "scale", "accuracy"])
-
-
-def read_scales(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
-    """The scale frame of our evaluated runs; empty if none is."""
-    import pandas as pd
-
-    table = accuracy_by_scale(store, runs)
-    return aggregate_scales(table, source="ours") if len(table) else pd.DataFrame(columns=list(SCALE_COLUMNS))
-
-
-def read_equivariance(store: Store, runs: pd.DataFrame) -> pd.DataFrame:
-    """model, dataset, evaluation, seed, test_acc, error (stage 2, outside the training range) of evaluated runs."""
-    name = "equivariance_stage2"
-    found = store.read(run_ids=set(runs["run_id"]), metrics=[name], fields=Fields((), (name,), ()))
-    measured = {run.run_id: run.metrics[name] for run in found}
-    errors = [measured.get(run_id) for run_id in runs["run_id"]]
-    table = runs.assign(error=errors).astype({"error": float})
-    # A dead stage has no error that a logarithmic axis could show.
-    return table[table["error"] > 0].reset_index(drop=True)
+    stored = store.read([study], run_ids=set(runs["run_id"]), fields=NOTHING, histories=[BY_SCALE])
+    points = [
+        (run.run_id, size, value) for run in stored for size, value in sorted(run.histories.get(BY_SCALE, {}).items())
+    ]
+    return runs.merge(pd.DataFrame(points, columns=["run_id", "scale", "accuracy"]), on="run_id")
 
 
 def read_indices(store: Store, runs: pd.DataFrame) -> list[IndexMaps]:
     """Of every cell the run of the best test accuracy that has index maps."""
     found: dict[tuple, IndexMaps] = {}
-    tags = store.read(run_ids=set(runs["run_id"]), fields=Fields((), (), (EVALUATED,)))
-    with_maps = {run.run_id for run in tags if "indices" in _parts(run.tags)}
     for run in runs.sort_values("test_acc", ascending=False, kind="stable").to_dict("records"):
-        key = tuple(run[column] for column in CELL)
-        if key not in found and run["run_id"] in with_maps:
+        key = tuple(run[column] for column in _CELL)
+        if key not in found and "indices" in parts_of(run.get(EVALUATED)):
             maps = _index_maps(store, run)
             if maps is not None:
                 found[key] = maps
@@ -133,23 +111,3 @@ def _index_maps(store: Store, run: Mapping[str, Any]) -> IndexMaps | None:
             largest_kernel=int(kernels[-1]),
             icon=int(arrays["object"]),
         )
-
-
-def errors_by_size(store: Store, study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """For each evaluated run its fields, and its error in percent at each object size (`error_8` and so on)."""
-    import pandas as pd
-
-    rows = []
-    found = _accuracies_by_scale(store, runs)
-    for run in runs.to_dict("records"):
-        if latest := found.get(run["run_id"]):
-            errors = {f"error_{size}": 100 - value for size, value in sorted(latest.items())}
-            rows.append({**{name: run[name] for name in study.fields}, "run_id": run["run_id"], **errors})
-    return pd.DataFrame(rows)
-
-
-def _accuracies_by_scale(store: Store, runs: pd.DataFrame) -> dict[str, dict[int, float]]:
-    """Of each evaluated run its accuracy in percent at each object size."""
-    wanted = set(runs["run_id"])
-    found = store.read(run_ids=wanted, metrics=[BY_SCALE], fields=Fields((), (BY_SCALE,), ()), histories=[BY_SCALE])
-    return {run.run_id: run.histories[BY_SCALE] for run in found}

@@ -22,8 +22,6 @@ from benchmark.store.entries import (
     final_metrics,
     milliseconds,
     params_of,
-    run_row,
-    study_row,
     tags_of,
     tags_of_end,
     tags_of_process,
@@ -31,12 +29,10 @@ from benchmark.store.entries import (
 from benchmark.store.errors import Refused, TrackingError, answering
 from benchmark.store.reading import EVERYTHING, NOTHING, Fields, Query, StoredRun, from_database, from_server
 from benchmark.studies import Study, all_studies
-from benchmark.studies.stir import STIR
 from benchmark.system.environment import process
 from benchmark.training.records import Record, write_artifacts
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 #: MLflow takes no more metrics than this in one call.
@@ -262,37 +258,7 @@ class Store:
 
     @staticmethod
     def _counted(runs: Iterable[StoredRun]) -> StoredRun | None:
-        return next(iter(_counting_first(runs)), None)
-
-    def runs(self, *, source: str = "ours", shortened: bool = False) -> pd.DataFrame:
-        """All finished runs of STIR, one a row, in the columns of `benchmark.results.frames.RUN_COLUMNS`.
-
-        Of several runs of one spec the latest counts, but none that was ingested beside another. Runs with another
-        batch size, number of epochs or patience than the paper's are left out unless `shortened`: no column would tell
-        them apart.
-        """
-        import pandas as pd
-
-        from benchmark.results.frames import RUN_COLUMNS, tidy_runs
-
-        rows: dict[str, dict[str, Any]] = {}
-        for run in _counting_first(self.read([STIR], statuses=["FINISHED"])):
-            if shortened or run.tags.get("protocol") != "shortened":
-                rows.setdefault(run.tags.get("spec_hash", run.run_id), {**run_row(run), "source": source})
-        frame = pd.DataFrame(list(rows.values()), columns=list(RUN_COLUMNS))
-        return tidy_runs(frame, source=source, origin=shown(self.uri))
-
-    def study_runs(self, study: Study) -> pd.DataFrame:
-        """All finished runs of a study, of any length of training, in the columns of `benchmark.results.runs`.
-
-        Of several runs of one spec the latest counts, but none that was ingested beside another.
-        """
-        from benchmark.results import runs
-
-        rows: dict[str, dict[str, Any]] = {}
-        for run in _counting_first(self.read([study], statuses=["FINISHED"])):
-            rows.setdefault(run.tags.get("spec_hash", run.run_id), study_row(run))
-        return runs.frame(study, rows.values())
+        return next(iter(counting_first(runs)), None)
 
     def find_ended(self, spec: RunSpec, since: float) -> StoredRun | None:
         """The latest finished run of a spec, or else the latest that failed after `since` (seconds since 1970)."""
@@ -368,7 +334,7 @@ class Store:
         self.client.set_terminated(run_id, status, milliseconds(end_time))
 
 
-def _counting_first(runs: Iterable[StoredRun]) -> list[StoredRun]:
+def counting_first(runs: Iterable[StoredRun]) -> list[StoredRun]:
     """Runs in their order, but last those that repeat another one: a record that comes later, from whomever, must not
     take the place of a run that is there."""
     return sorted(runs, key=lambda run: REPEATS in run.tags)

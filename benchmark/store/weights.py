@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from benchmark.results.runs import field_value
 from benchmark.studies import scale_fields
 from benchmark.training.records import WEIGHTS
 from siconvnet.errors import SiconvnetError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset, device: str = "cpu") -> nn.Module:
-    """The trained model of a row of the run frame.
+    """The trained model of a row of the table of runs.
 
     Args:
         place: the store that has its weights, or a folder with `RUN/artifacts/model.safetensors` or `model.pt`.
@@ -32,14 +33,13 @@ def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset
     """
     from siconvnet.models import create_model
 
-    name, fields = scale_fields.of_variant(run["model"])
     model = create_model(
-        name,
+        run["model"],
         num_channels=dataset.num_channels,
         num_classes=dataset.num_classes,
         kernel_size=int(run["kernel_size"]),
         interpolation=run["interpolation"],
-        **fields,
+        **{name: value for name in scale_fields.FIELDS if (value := field_value(run[name])) is not None},
     )
     if isinstance(place, Path):
         at_hand: AbstractContextManager[Path] = contextlib.nullcontext(_in_folder(place, run["run_id"]))

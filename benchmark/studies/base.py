@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -16,6 +17,7 @@ from siconvnet.errors import SiconvnetError, UnknownName
 from siconvnet.models import is_target
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from torch import Tensor, nn
 
@@ -74,6 +76,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class PublishedFigure:
+    """A mean that was published of a metric, of the runs that differ from `spec` in seed or realization alone.
+
+    Attributes:
+        source: who published it, short enough for the heading of a column.
+        mean, std: over the runs; NaN where it was not given.
+        runs: how many these are; None where it was not given.
+        median: NaN where it was not given.
+        seconds_per_epoch: NaN where it was not given.
+    """
+
+    source: str
+    spec: RunSpec[Any]
+    mean: float
+    std: float
+    runs: int | None
+    median: float = math.nan
+    seconds_per_epoch: float = math.nan
+
+
+@dataclass(frozen=True)
 class DataState:
     """What `benchmark datasets` says of the data of a study.
 
@@ -116,6 +139,15 @@ class Study(Generic[S]):
         epoch_images: images of an epoch, where it times epochs by `epoch_ways`; None: it times training steps.
         counted_at: channels and classes of a published setting, at which the parameters of models are counted.
         models_note: what is said under the list of its models.
+        figure: the metric that ranks its methods (`benchmark.results.metrics`).
+        statistic: what a row of its tables shows beside the mean, "median" or "best".
+        beside: further metrics that its tables show, where all runs of a row have them.
+        repetitions: what a row of its tables is the mean over, in the plural.
+        selected_at: the fields of which a table shows one value, the protocol's unless another is asked for.
+        repeated: the fields in which the runs of one row differ.
+        published_note: what is said under a table that shows published figures.
+        published_machine: what published times were measured on.
+        offers: what of its runs metrics can look at: "predictions", "model", "objects" (each at all sizes).
     """
 
     name: ClassVar[str]
@@ -131,6 +163,32 @@ class Study(Generic[S]):
     epoch_images: ClassVar[int | None] = None
     counted_at: ClassVar[tuple[int, int]] = (1, 10)
     models_note: ClassVar[str] = ""
+    figure: ClassVar[str] = "test_err"
+    statistic: ClassVar[str] = "best"
+    beside: ClassVar[tuple[str, ...]] = ()
+    repetitions: ClassVar[str] = "runs"
+    selected_at: ClassVar[tuple[str, ...]] = ()
+    repeated: ClassVar[tuple[str, ...]] = ("seed",)
+    published_note: ClassVar[str] = ""
+    published_machine: ClassVar[str] = ""
+    offers: ClassVar[tuple[str, ...]] = ("predictions",)
+
+    @property
+    def selects_lr(self) -> bool:
+        """Whether a method's learning rate is chosen among several by validation, as the protocol says."""
+        return len(self.protocol.learning_rates) > 1
+
+    @property
+    def section_fields(self) -> tuple[str, ...]:
+        """The fields, besides the data set, that tell its tables apart: what is asked of every model alike."""
+        known = settings_of(self.settings)
+        return tuple(name for name in self.before_model if name not in self.repeated and not known[name].protocol)
+
+    @property
+    def row_fields(self) -> tuple[str, ...]:
+        """The fields in which the runs of two rows of a table differ."""
+        others = {"dataset", *self.section_fields, *self.repeated, *(("lr",) if self.selects_lr else ())}
+        return tuple(name for name in self.fields if name not in others)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -323,13 +381,68 @@ class Study(Generic[S]):
         """The figures of a test, by the names that they are logged under; `test_acc` among them, in percent."""
         raise NotImplementedError
 
+    def check_setting(self, **setting: Any) -> None:
+        """Refuse values that no run has of the fields in `selected_at`.
+
+        Raises:
+            InvalidArgument, UnknownName: there is such a value.
+        """
+
     def section(self, spec: RunSpec[S]) -> str:
-        """Which table of a leaderboard the run belongs in; methods are ranked within it."""
+        """The title of the table that the run belongs in; methods are ranked within it."""
         return ""
 
     def entry(self, spec: RunSpec[S]) -> str:
-        """What a row of that table is called. Runs of one section, entry and length are repetitions of each other."""
+        """What a row of that table is called."""
         return spec.model
+
+    def seen_sizes(self, spec: RunSpec[S]) -> Collection[int] | None:
+        """The sides in pixels of the objects that the run was trained on; None where training shows all sizes."""
+        return None
+
+    def num_classes(self, dataset: str) -> int | None:
+        """How many classes a data set has that results know by this key; None where that is not known here."""
+        return next((state.classes for state in self.data_states()), None)
+
+    def export_by_size(self, per_run: pd.DataFrame) -> pd.DataFrame:
+        """The table that `benchmark export --table generalization` writes.
+
+        Args:
+            per_run: as for `benchmark.results.sizes.errors_to_wide`.
+        """
+        from benchmark.results.sizes import errors_to_wide
+
+        return errors_to_wide(self, per_run)
+
+    def locate(self, dataset: str) -> str:
+        """The name or path of the data set that results know by this key.
+
+        Raises:
+            DatasetError: it is not here; the message says what to type.
+        """
+        return dataset
+
+    def published_runs(self) -> pd.DataFrame | None:
+        """The single runs that were published, as `benchmark.results.runs.table`; None where there are none."""
+        return None
+
+    def published_figures(self, metric: str) -> list[PublishedFigure]:
+        """What was published of a metric, a method, setting and source each."""
+        from benchmark.spec import RunSpec
+        from benchmark.studies import published
+
+        if metric != self.figure:
+            return []
+        return [
+            PublishedFigure(
+                error.source,
+                RunSpec(error.model, self.name, **dict(error.settings)),
+                error.mean,
+                math.nan if error.std is None else error.std,
+                error.runs,
+            )
+            for error in published.all_errors(self.name)
+        ]
 
     def published(self, spec: RunSpec[S]) -> tuple[PublishedError, ...]:
         """The errors that were published for the run's entry."""

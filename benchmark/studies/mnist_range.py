@@ -115,6 +115,7 @@ class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[
     protocol = MNIST_RANGE
     settings = MnistRangeSettings
     timing_settings: ClassVar = {"digits": "embedded"}
+    repetitions = "seeds"
     before_model = ("scale_range", "distribution", "canvas", "digits")
     judged = scale_fields.FIELDS
     data_settings = ("digits",)

@@ -77,6 +77,8 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
     protocol = MNIST_SCALE
     settings = MnistScaleSettings
     epoch_images = 10_000
+    repeated = ("realization", "seed")
+    repetitions = "realizations"
     before_model = ("realization", "augment")
     judged = scale_fields.FIELDS
     data_settings = ("realization",)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.studies.base import PublishedFigure
 
 SOURCE = "published"
 
@@ -143,11 +146,59 @@ def accuracies(cell: PublishedCell) -> list[float]:
         ]
 
 
+@functools.cache
 def runs() -> pd.DataFrame:
-    """All 5,500 published runs, one a row, in the columns of `benchmark.results.frames.RUN_COLUMNS`."""
-    from benchmark.results.frames import from_stir_runs
+    """All 5,500 published runs of STIR, as `benchmark.results.runs.table`."""
+    from benchmark.results.runs import rename_published, table
+    from benchmark.studies.stir import STIR
 
-    return from_stir_runs(_read("stir_runs.csv"), source=SOURCE)
+    rows = rename_published(_read("stir_runs.csv"))
+    return table(STIR, rows.assign(source=SOURCE).to_dict("records"))
+
+
+def stir_figures(metric: str) -> list[PublishedFigure]:
+    """What was published of a metric of STIR, a model, data set and scenario each; empty where nothing was."""
+    from benchmark.spec import RunSpec
+    from benchmark.studies.base import PublishedFigure
+
+    if metric == "unseen_acc":
+        return _unseen()
+    table = runs()
+    if metric not in table or table[metric].isna().all():
+        return []
+    found = table.groupby(["model", "dataset", "evaluation", "lr"])[metric].agg(["mean", "std", "count", "median"])
+    seconds = table.groupby(["model", "dataset", "evaluation", "lr"])["avg_time"].mean()
+    return [
+        PublishedFigure(
+            SOURCE,
+            RunSpec(model, dataset, evaluation=int(evaluation), lr=lr),
+            *(float(row["mean"]), float(row["std"]), int(row["count"]), float(row["median"])),
+            seconds_per_epoch=float(seconds[model, dataset, evaluation, lr]),
+        )
+        for (model, dataset, evaluation, lr), row in found.iterrows()
+    ]
+
+
+def _unseen() -> list[PublishedFigure]:
+    """The mean accuracy over the object sizes that training did not show."""
+    from benchmark.protocol import SCENARIOS
+    from benchmark.spec import RunSpec
+    from benchmark.studies.base import PublishedFigure
+
+    scales = generalization()
+    seen = {number: scenario.train_scales for number, scenario in SCENARIOS.items()}
+    places = zip(scales["scale"], scales["evaluation"], strict=True)
+    unseen = scales[[size not in seen[evaluation] for size, evaluation in places]]
+    means = unseen.groupby(["model", "dataset", "evaluation"])["accuracy_mean"].mean()
+    return [
+        PublishedFigure(
+            SOURCE,
+            RunSpec(model, dataset, evaluation=int(evaluation), lr=found.lr),
+            *(float(mean), math.nan, found.runs),
+        )
+        for (model, dataset, evaluation), mean in means.items()
+        if (found := cell(model, dataset, evaluation)) is not None
+    ]
 
 
 def summary() -> pd.DataFrame:
@@ -156,8 +207,8 @@ def summary() -> pd.DataFrame:
 
 
 def generalization() -> pd.DataFrame:
-    """Accuracy a scale, in the columns of `benchmark.results.frames.SCALE_COLUMNS`; in percent."""
-    from benchmark.results.frames import SCALE_COLUMNS
+    """Accuracy a scale, in the columns of `benchmark.results.sizes.SCALE_COLUMNS`; in percent."""
+    from benchmark.results.sizes import SCALE_COLUMNS
 
     frame = _read("stir_generalization.csv").rename(
         columns={"test_accuracy_mean": "accuracy_mean", "test_accuracy_std": "accuracy_std"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchmark.protocol import ALL_SCALES, BANDS, PAPER, SCENARIOS, Band, Scenario, find_scenario
 from benchmark.studies import axes, ranges, scale_fields
 from benchmark.studies.axes import Axis
-from benchmark.studies.base import Comparison, Row, Task
+from benchmark.studies.base import Comparison, PublishedFigure, Row, Task
 from benchmark.studies.lookup import register_study, unknown_dataset
 from benchmark.studies.settings import batch_size, learning_rate, max_epochs, patience, seed, setting
 from siconvnet.errors import DatasetError, InvalidArgument, SiconvnetError
 from siconvnet.names import INTERPOLATIONS
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from torch import Tensor, nn
 
@@ -104,6 +105,11 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
     judged = ("kernel_size", "interpolation", *scale_fields.FIELDS)
     timing_settings: ClassVar = {"evaluation": 3}  # the largest objects
     counted_at = (1, 36)  # emoji, the smallest data set
+    figure, statistic, repetitions = "test_acc", "median", "seeds"
+    beside = ("unseen_acc",)
+    selected_at = ("kernel_size", "interpolation")
+    published_note, published_machine = "published: arXiv 2211.10288.", "one NVIDIA A100"
+    offers = ("predictions", "model", "objects")
 
     def senseless(self, **judged: Any) -> str:
         scales = {name: judged.pop(name) for name in scale_fields.FIELDS}
@@ -183,6 +189,48 @@ class Stir(scale_fields.LearnedScaleStudy[StirSettings]):
 
     def setting(self, spec: RunSpec[StirSettings]) -> str:
         return find_scenario(spec.settings.evaluation).name
+
+    def check_setting(self, **setting: Any) -> None:
+        from siconvnet.models import check_model_arguments
+
+        # Channels and classes come with the data.
+        check_model_arguments(
+            1, 2, setting.get("kernel_size", PAPER.kernel_size), setting.get("interpolation", PAPER.interpolation)
+        )
+
+    def section(self, spec: RunSpec[StirSettings]) -> str:
+        return self.setting(spec)
+
+    def seen_sizes(self, spec: RunSpec[StirSettings]) -> Collection[int] | None:
+        return spec.settings.scenario.train_scales
+
+    def num_classes(self, dataset: str) -> int | None:
+        from siconvnet.datasets import dataset_info
+        from siconvnet.datasets.schema import read_summary
+
+        try:
+            place = find_data(dataset)
+            return read_summary(Path(place)).num_classes if is_file(place) else dataset_info(place).num_classes
+        except SiconvnetError:
+            return None
+
+    def export_by_size(self, per_run: pd.DataFrame) -> pd.DataFrame:
+        from benchmark.results.sizes import scales_to_wide
+
+        return scales_to_wide(per_run.assign(model=per_run["entry"]))
+
+    def locate(self, dataset: str) -> str:
+        return find_data(dataset)
+
+    def published_runs(self) -> pd.DataFrame:
+        from benchmark.studies import published
+
+        return published.runs()
+
+    def published_figures(self, metric: str) -> list[PublishedFigure]:
+        from benchmark.studies import published
+
+        return published.stir_figures(metric)
 
     def experiment(self, spec: RunSpec[StirSettings], dataset_key: str) -> tuple[str, ...]:
         return (self.name, dataset_key, self.setting(spec))
@@ -334,6 +382,25 @@ def load_data(dataset: str) -> StirDataset:
     from siconvnet.datasets import load_dataset
 
     return load_dataset(dataset if is_file(dataset) else prepare(dataset))
+
+
+def find_data(key: str) -> str:
+    """The data set that results know by `key`: its name, or the path of the file that `key` is.
+
+    Raises:
+        DatasetError: it is not here; the message says what to type.
+    """
+    from siconvnet.datasets.catalog import has_content_of_its_own, list_datasets
+
+    if is_file(key):
+        return key
+    if key in (names := list_datasets()):
+        return key
+    name = key.rpartition("-")[0]
+    if name in names and has_content_of_its_own(name) and STIR.dataset_key(name) == key:
+        return name
+    now = f"; the data set {name!r} in the data folder has another content" if name in names else ""
+    raise DatasetError(f"the data of {key!r} are not in the data folder{now}; name their file: --dataset {name}.npz")
 
 
 def incomparable(spec: RunSpec[StirSettings], cell: PublishedCell | None) -> str:

@@ -80,6 +80,7 @@ class Stl10(ErrorStudy[Stl10Settings]):
     settings = Stl10Settings
     timing_batch_size = 4
     counted_at = (3, 10)
+    repetitions = "seeds"
     models_note = "Wide residual networks of 16 layers, eight times as wide as the narrowest."
 
     def data_states(self) -> tuple[DataState, ...]:

@@ -151,9 +151,10 @@ def cpu_name() -> str:
 
 
 @functools.cache
-def git_state() -> dict[str, Any] | None:
-    """Commit of the checkout that this package runs from and whether it is changed; None outside of one."""
-    source = Path(__file__).resolve()
+def git_state(source: Path = Path(__file__)) -> dict[str, Any] | None:
+    """Commit of the checkout that a source file is part of, this package's own by default, and whether anything in it
+    is changed; None outside of one."""
+    source = source.resolve()
     # A package installed inside someone else's repository is not of its commit: the file must be tracked.
     if _git("ls-files", "--error-unmatch", source.name, folder=source.parent) is None:
         return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmark.events import Ended, Observer, Result, Started
 from benchmark.spec import RunSpec
 from benchmark.system import environment
+from benchmark.system.own_model import describe_model
 from benchmark.training.divergence import Diverged, TrainingError
 from siconvnet.errors import SiconvnetError
 
@@ -59,7 +60,10 @@ def execute(
     seed_everything(spec.seed)
     model = task.create_model().to(where)
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    started = Started(uuid.uuid4().hex, spec, time.time(), parameters, environment.describe(where))
+    made_with = environment.describe(where)
+    if own := describe_model(spec.model, spec.model_key):
+        made_with["model"] = own
+    started = Started(uuid.uuid4().hex, spec, time.time(), parameters, made_with)
     begin = time.monotonic()  # a clock may be set while the run goes on
     training = Training(
         model,

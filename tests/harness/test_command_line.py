@@ -372,7 +372,7 @@ sys.exit(main(sys.argv[1:]))
     assert kept is not None
     assert "test accuracy" in done.stdout
     assert main(["ingest", kept[1], "--tracking-uri", str(database)]) == 0
-    assert Store(str(database)).runs(shortened=True).shape[0] == 1
+    assert len(Store(str(database)).read(statuses=["FINISHED"])) == 1
 
 
 def test_loss_that_is_no_number(capsys: Capture, spec: RunSpec, database: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.events import EPOCH_METRICS, Ended, Result, Started
-from benchmark.results.frames import RUN_COLUMNS
+from benchmark.results.selection import is_short
+from benchmark.results.sources import MLFLOW, Source
 from benchmark.spec import RunSpec
 from benchmark.store import LiveRun, Store, TrackingError, experiment_name
 from benchmark.store.ingestion import ingest
@@ -342,10 +343,10 @@ def test_second_run_of_one_spec_is_said_and_takes_no_place(
     finished = store.read([STIR], statuses=["FINISHED"])
     assert len(finished) == 2
     assert finished[0].run_id != mine  # the latest, which used to count
-    assert store.runs(shortened=True)["run_id"].tolist() == [mine]
+    assert Source(STIR, [MLFLOW], store.uri).runs["run_id"].tolist() == [mine]
     assert (found := store.find_finished(result.started.spec)) and found.run_id == mine
     store.client.delete_run(mine)
-    assert store.runs(shortened=True)["run_id"].tolist() == [finished[0].run_id]
+    assert Source(STIR, [MLFLOW], store.uri).runs["run_id"].tolist() == [finished[0].run_id]
 
 
 def test_removal_that_was_cut_short_is_finished_by_the_next(result: Result, store: Store, tmp_path: Path) -> None:
@@ -366,9 +367,8 @@ def test_record_in_a_folder_that_is_a_link_is_refused(result: Result, store: Sto
     assert sorted(path.name for path in elsewhere.iterdir()) == sorted(records.FILES)
 
 
-def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path: Path) -> None:
-    assert list(store.runs().columns) == list(RUN_COLUMNS)
-    assert store.runs().empty
+def test_runs_come_back_as_one_table(result: Result, store: Store, tmp_path: Path) -> None:
+    assert Source(STIR, [MLFLOW], store.uri).runs.empty
     base = RunSpec("standard", "emoji", evaluation=2)
     specs = {
         "old": base,
@@ -381,14 +381,15 @@ def test_runs_come_back_as_one_tidy_frame(result: Result, store: Store, tmp_path
         live = LiveRun(store)
         live.started(started)
         live.finished(dataclasses.replace(result, started=started, end_time=result.end_time + index))
-    frame = store.runs()
-    # The repeated run counts once, the shortened one not at all.
+    every = Source(STIR, [MLFLOW], store.uri).runs
+    assert is_short(every).tolist() == [True, False, False]  # the latest come first
+    # The repeated run counts once.
+    frame = every[~is_short(every)]
     assert sorted(frame["seed"]) == [1, 2]
     assert set(frame["source"]) == {"ours"}
     assert frame.loc[frame["seed"] == 2, "lr"].item() == 0.01
     assert frame["test_acc"].tolist() == [result.metrics["test_acc"]] * 2
     assert (frame["parameters"] == result.started.parameters).all()
-    assert len(store.runs(shortened=True)) == 3
 
 
 def test_experiments_answer_one_question_each() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from test_plot_figures import overlaps, texts
 
 from benchmark.plots import bases
-from benchmark.results.runs import frame
+from benchmark.results.runs import table
 from benchmark.spec import RunSpec
 from benchmark.studies.compared_bases import STUDY, compared
 from siconvnet import create_model
@@ -25,8 +25,8 @@ def runs(*errors: tuple[str, bool, float], **changes: int):
     rows = []
     for number, (model, augment, error) in enumerate(errors):
         spec = RunSpec(model, "mnist-scale", realization=number, augment=augment, **changes)
-        rows.append({**{name: getattr(spec, name) for name in STUDY.fields}, "test_err": error})
-    return frame(STUDY, rows)
+        rows.append({**spec.fields, "test_err": error})
+    return table(STUDY, rows)
 
 
 RUNS = (("hermite_56p", True, 1.5), ("hermite_56p", True, 1.6), ("disco_56", False, 1.9), ("ses_vector_56p", True, 9.0))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from benchmark import plots
 from benchmark.plots import scale_courses, scale_looks, style
 from benchmark.results import scale_runs
-from benchmark.results.frames import TableError
+from benchmark.results.runs import TableError
 from benchmark.spec import RunSpec
 from tests.plots.test_plot_figures import overlaps, texts
 

@@ -16,8 +16,10 @@ import pytest
 from benchmark.cli import main
 from benchmark.events import Result, Started
 from benchmark.predictions import Predictions
-from benchmark.results import comparison, errorboard
-from benchmark.results.runs import frame, spec_of
+from benchmark.results import comparison
+from benchmark.results.leaderboard import leaderboard
+from benchmark.results.runs import spec_of, table
+from benchmark.results.sources import MLFLOW, Source
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 from benchmark.studies import find_study, published
@@ -52,46 +54,48 @@ def digits(tmp_path_factory, empty) -> str:
     return path
 
 
+def stored(database: str) -> pd.DataFrame:
+    return Source(STUDY, [MLFLOW], database).runs
+
+
 def command(name: str, database: str, *more: str) -> list[str]:
     return [name, "-d", "mnist-scale", "--tracking-uri", database, *more]
 
 
 def test_runs_come_back_with_their_fields_and_figures(digits: str) -> None:
-    runs = Store(digits).study_runs(STUDY)
+    runs = stored(digits)
     assert len(runs) == 11
     row = runs[(runs["model"] == "ses_scalar_28") & (runs["realization"] == 3)].iloc[0]
     assert spec_of(STUDY, row) == RunSpec("ses_scalar_28", "mnist-scale", realization=3)
     assert (row["test_err"], row["parameters"]) == (pytest.approx(2.05), 494_549)
-    assert Store(digits).runs(shortened=True).empty
+    assert Source(find_study("stir"), [MLFLOW], digits).runs.empty
 
 
 def test_leaderboard_is_mean_and_deviation_over_realizations_beside_the_papers(digits: str, capsys) -> None:
     assert main(command("leaderboard", digits, "--format", "csv")) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     plain = table[table["section"] == "plain"].set_index("model")
-    best = plain[plain["note"].isna()].loc["ses_scalar_28"]
+    best = plain.loc["ses_scalar_28"]
     values = ERRORS["ses_scalar_28"]
-    assert best[["rank", "n"]].tolist() == ["1", 6]
+    assert best[["rank", "n", "source"]].tolist() == [8, 6, "ours"]
     assert best["mean"] == pytest.approx(np.mean(values), abs=1e-6)
     assert best["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
     assert best[["sesn_paper_mean", "sesn_paper_std", "reproduction_mean", "best"]].tolist() == [2.1, 0.1, 1.95, 2.0]
-    assert plain.loc["cnn_28", ["rank", "n"]].tolist() == ["2", 1]
-    assert plain.loc["ses_vector_28", "rank"] == "3"
-    # What was published and not run; and what leaves the protocol, which is not ranked nor set beside the papers.
-    assert plain.loc["ses_vector_56", ["rank", "note"]].tolist() == ["X", "no finished run"]
-    short = plain[plain["note"] == "max epochs 4 instead of 60"].iloc[0]
-    assert pd.isna(short["rank"]) and pd.isna(short["sesn_paper_mean"]) and short["mean"] == pytest.approx(9)
+    assert plain.loc[["cnn_28", "ses_vector_28"], ["rank", "n"]].to_numpy().tolist() == [[9, 1], [10, 2]]
+    # What was published and not run is ranked among ours.
+    assert plain.loc["ses_vector_56", ["rank", "source", "note"]].tolist() == [1, "SESN paper", "published"]
+    assert not plain["note"].fillna("").str.contains("max epochs").any()
     augmented = table[table["section"] == "augmented"].set_index("model")
-    assert augmented.loc["ses_scalar_28p", ["rank", "sesn_paper_mean"]].tolist() == ["1", 1.79]
+    assert augmented.loc["ses_scalar_28p", ["rank", "sesn_paper_mean"]].tolist() == [14, 1.79]
     assert augmented.loc["disco_56p", "disco_poster_mean"] == 1.35
 
 
 def test_leaderboard_reads_as_tables(digits: str, capsys) -> None:
     assert main(command("leaderboard", digits)) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^ +1  ses_scalar_28 +6 +2\.10 ± 0\.07 .* 2\.10 ± 0\.10 +1\.95 ± 0\.17$", out, re.M)
-    assert re.search(r"^ +ses_scalar_28 +1 +9\.00 .*  max epochs 4 instead of 60$", out, re.M)
-    assert "not ranked" in out
+    assert re.search(r"^ +8  ses_scalar_28 +6 +2\.10 ± 0\.07 .* 2\.10 ± 0\.10 \(6\) +1\.95 ± 0\.17 \(6\)$", out, re.M)
+    assert re.search(r"^ +1  ses_vector_56 +6 +1\.68 ± 0\.06 .* published$", out, re.M)
+    assert "max epochs" not in out and "Rows noted as published were not run here" in out
     assert out.index("MNIST-Scale, plain") < out.index("MNIST-Scale, augmented")
     assert main(command("leaderboard", digits, "--format", "markdown", "-m", "ses_scalar_28")) == 0
     out = capsys.readouterr().out
@@ -100,29 +104,40 @@ def test_leaderboard_reads_as_tables(digits: str, capsys) -> None:
     out = capsys.readouterr().out
     assert "seconds per epoch" in out and "2.10 ± 0.10" not in out
     assert main(["leaderboard", "-d", "mnist-scale", "--source", "published"]) == 0
-    assert re.search(r"^disco_56p +1\.35$", capsys.readouterr().out, re.M)
+    assert re.search(r"^ +1  disco_56p +1\.35 +1\.35$", capsys.readouterr().out, re.M)
+
+
+def test_short_runs_are_shown_when_they_are_asked_for(digits: str, capsys) -> None:
+    assert main(command("leaderboard", digits, "--include-short")) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^ +ses_scalar_28 +1 +9\.00 .*  max epochs 4 instead of 60$", out, re.M)
+    assert "Rows without a rank leave the protocol" in out
+    assert main(command("leaderboard", digits, "--changed")) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^ +ses_scalar_28 +1 +9\.00 .*  max epochs 4 instead of 60$", out, re.M)
+    assert "cnn_28" not in out and "published" not in out
 
 
 def test_leaderboard_ranks_equals_alike() -> None:
-    rows = [RunSpec(model, "mnist-scale").to_dict() | {"test_err": 2.0} for model in ("cnn_28", "xu_28")]
-    worse = RunSpec("ss_28", "mnist-scale").to_dict() | {"test_acc": 97.0}
-    table = errorboard.board(STUDY, frame(STUDY, [*rows, worse]), every=False)
-    assert dict(zip(table["model"], table["rank"], strict=True)) == {"cnn_28": 1, "xu_28": 1, "ss_28": 3}
+    rows = [RunSpec(model, "mnist-scale").to_dict() | {"test_err": 1.0} for model in ("cnn_28", "xu_28")]
+    worse = RunSpec("ss_28", "mnist-scale").to_dict() | {"test_acc": 98.5}
+    found = leaderboard(STUDY, table(STUDY, [*rows, worse])).table
+    ours = found[found["source"] == "ours"]
+    assert dict(zip(ours["model"], ours["rank"], strict=True)) == {"cnn_28": 1, "xu_28": 1, "ss_28": 3}
 
 
 def test_runs_without_the_figure_that_is_asked_for_are_told(digits: str) -> None:
-    runs = Store(digits).study_runs(STUDY).assign(best_acc=np.nan)
-    table = errorboard.board(STUDY, runs, metric="best_acc")
-    notes = table.set_index("model")["note"]
-    assert notes["cnn_28"] == "finished without best_acc: 1" and notes["ses_vector_56"] == "no finished run"
+    runs = stored(digits).assign(best_acc=np.nan)
+    found = leaderboard(STUDY, runs, metric="best_acc").table
+    assert found.set_index("model").loc["cnn_28", "note"] == "finished without best_acc: 1"
 
 
 def test_compare_counts_the_runs_that_a_source_states(digits: str) -> None:
     basting = RunSpec("ses_learned_56", "mnist-scale")
     (error,) = STUDY.published(basting)
     assert (error.source, error.runs) == ("Basting et al.", 5)
-    runs = Store(digits).study_runs(STUDY).query("model == 'ses_scalar_28'").assign(model="ses_learned_56")
-    assert comparison.compare_errors(STUDY, runs)["published_n"].tolist() == [5]
+    runs = stored(digits).query("model == 'ses_scalar_28'").assign(model="ses_learned_56")
+    assert comparison.compare(STUDY, runs)["published_n"].tolist() == [5]
 
 
 def test_compare_gives_the_verdicts(digits: str, capsys, tmp_path: Path) -> None:
@@ -132,7 +147,7 @@ def test_compare_gives_the_verdicts(digits: str, capsys, tmp_path: Path) -> None
     assert re.search(r"plain +ses_vector_28 +3\.05 \(2\) +SESN paper +2\.08 ± 0\.09 \(6\) +\+0\.97 .* differs", out)
     assert re.search(r"ses_scalar_28 +2\.10 \(6\) +SESN paper .*  (agrees|too few runs)", out)
     assert "not compared: cnn_28, plain: nothing published" in err
-    assert "not compared: ses_scalar_28 r0 s0 max_epochs=4: max epochs 4 instead of 60" in err
+    assert "not compared: ses_scalar_28, plain: max epochs 4 instead of 60" in err
     assert figure.stat().st_size > 1000
     assert main(command("compare", digits, "--format", "csv")) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
@@ -149,21 +164,24 @@ def test_welch_is_the_same_of_samples_and_of_their_figures() -> None:
 def test_export_is_read_back(digits: str, capsys, tmp_path: Path) -> None:
     file = tmp_path / "runs.csv"
     assert main(command("export", digits, "--out", str(file))) == 0
-    table = pd.read_csv(file)
-    assert len(table) == 11
-    assert {"params.realization", "params.augment", "params.data", "metrics.test_err"} <= set(table)
+    assert len(pd.read_csv(file)) == 10
+    assert main(command("export", digits, "--include-short", "--out", str(file))) == 0
+    written = pd.read_csv(file)
+    capsys.readouterr()
+    assert len(written) == 11
+    assert {"params.realization", "params.augment", "params.data", "metrics.test_err"} <= set(written)
     assert main(command("leaderboard", digits, "--format", "csv")) == 0
-    stored = capsys.readouterr().out.partition("\n")[2]
+    direct = capsys.readouterr().out
     assert main(["leaderboard", "-d", "mnist-scale", "--source", str(file), "--format", "csv"]) == 0
-    assert stored.endswith(capsys.readouterr().out)
+    assert capsys.readouterr().out == direct
 
 
 def test_evaluate_gives_the_error_by_object_size(digits: str, capsys, tmp_path: Path) -> None:
     assert main(command("export", digits, "--table", "generalization")) == 1
-    assert "benchmark evaluate -d mnist-scale" in capsys.readouterr().err
+    assert "no run of that selection was evaluated" in capsys.readouterr().err
     assert main(command("evaluate", digits, "-m", "cnn_28")) == 0
     out = capsys.readouterr().out
-    assert out.startswith("cnn_28 r0 s0 on mnist-scale: test error 2.50 %: 8-14 pixels ")
+    assert out.startswith("cnn_28 r0 s0 on mnist-scale plain: test_err 2.5, err_8_14 ")
     assert main(command("evaluate", digits, "-m", "cnn_28")) == 0
     assert "evaluated before" in capsys.readouterr().out
     assert main(command("export", digits, "--table", "generalization")) == 0
@@ -190,7 +208,7 @@ def test_published_figures_name_entries() -> None:
         (["leaderboard", "-d", "mnist-scale", "-d", "emoji"], 2, "of different studies; ask for one at a time"),
         (["leaderboard", "-d", "mnist-scale", "--source", "nowhere.csv"], 1, "no file 'nowhere.csv'"),
         (["export", "-d", "mnist-scale", "--source", "published"], 2, "no single runs are published"),
-        (["compare", "-d", "mnist-scale", "--source", "published"], 1, "under its protocol"),
+        (["compare", "-d", "mnist-scale", "--source", "published"], 1, "no finished run of that selection"),
         (["evaluate", "-d", "mnist-scale", "--part", "indices"], 2, "only --part generalization"),
     ],
 )

@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.cli import run_command
-from benchmark.results.frames import to_export
+from benchmark.results.runs import to_export
+from benchmark.results.sources import MLFLOW, Source
 from benchmark.spec import RunSpec
 from benchmark.store import Store
+from benchmark.studies.stir import STIR
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "eval.py"
 
@@ -40,13 +42,13 @@ def test_the_scale_table_is_the_originals(written, database):
     table = pd.read_csv(path, index_col=0)
     assert table.columns.tolist() == ["model", "data", "eval", *(f"s{scale}" for scale in range(17, 65))]
     assert len(table) == 4
-    ours = Store(database).runs()
+    ours = Source(STIR, [MLFLOW], database).runs
     unseen = [f"s{scale}" for scale in [*range(17, 33), *range(49, 65)]]
     assert sorted(100 * table[unseen].mean(axis=1)) == pytest.approx(sorted(ours["test_acc"]))
 
 
 def test_the_arrays_are_the_originals(written, database):
-    runs = Store(database).runs()
+    runs = Source(STIR, [MLFLOW], database).runs
     for run in runs.to_dict("records"):
         with np.load(written / "eval" / run["run_id"] / "errors.npz") as errors:
             assert {name: errors[name].shape for name in errors} == {"stage1": (4, 1, 6), "stage2": (4, 1, 6)}
@@ -59,8 +61,8 @@ def test_the_arrays_are_the_originals(written, database):
 
 def test_runs_and_weights_can_come_from_a_table_and_a_folder(database, icons, tmp_path):
     store = Store(database)
-    runs = store.runs().query("model == 'standard'")
-    to_export(runs).to_csv(tmp_path / "runs.csv", index=False)
+    runs = Source(STIR, [MLFLOW], database).runs.query("model == 'standard'")
+    to_export(STIR, runs).to_csv(tmp_path / "runs.csv", index=False)
     for run_id in runs["run_id"]:
         folder = tmp_path / "mlruns" / run_id / "artifacts"
         folder.mkdir(parents=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import uuid
 from pathlib import Path
@@ -11,15 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cli import main, options
+from benchmark.cli import main
 from benchmark.events import Ended, Epoch, Result, Started
 from benchmark.predictions import Predictions, summarise
-from benchmark.results import scale_runs, sources
-from benchmark.results.failures import count_failed, failures
+from benchmark.results import figures, scale_runs
+from benchmark.results.leaderboard import leaderboard
+from benchmark.results.selection import selected
+from benchmark.results.sources import MLFLOW, Source, matching
 from benchmark.spec import RunSpec
 from benchmark.store import Store
 from benchmark.store.weights import load_model
 from benchmark.studies import scale_fields
+from benchmark.studies.stir import STIR
 from siconvnet import create_model
 from siconvnet.datasets import load_dataset
 from siconvnet.layers.learned_scales import scale_figures
@@ -68,10 +70,11 @@ def test_a_variant_says_what_it_is(name, fields):
 
 
 def test_variants_are_apart_in_the_tables(database, icons, capsys):
-    runs = Store(database).runs()
-    assert sorted(runs["model"]) == sorted([*VARIANTS, "hermite"])
-    assert len(options.chosen(runs, ("ses_learned",), (), ())) == 3
-    assert len(options.chosen(runs, ("ses_learned [fixed]",), (), ())) == 1
+    runs = Source(STIR, [MLFLOW], database).runs
+    assert sorted(runs["entry"]) == sorted([*VARIANTS, "hermite"])
+    assert set(runs["model"]) == {"ses_learned", "hermite"}
+    assert len(matching(runs, {"model": ("ses_learned",)})) == 3
+    assert len(matching(runs, {"model": ("ses_learned [fixed]",)})) == 1
     assert main(["leaderboard", "--tracking-uri", database, "-d", str(icons), "-e", "2", "--format", "csv"]) == 0
     said = capsys.readouterr().out
     assert all(f",{name}," in said for name in VARIANTS)
@@ -79,7 +82,7 @@ def test_variants_are_apart_in_the_tables(database, icons, capsys):
 
 def test_weights_of_every_variant_are_loaded(database, icons):
     store, data = Store(database), load_dataset(str(icons))
-    for run in store.runs().to_dict("records"):
+    for run in Source(STIR, [MLFLOW], database).runs.to_dict("records"):
         load_model(store, run, data)
 
 
@@ -106,11 +109,11 @@ def test_scales_by_epoch(database):
     assert "hermite" not in set(scale_runs.outcomes(table)["model"])
 
 
-def test_a_failed_variant_is_named_and_counted_where_it_would_stand(own):
+def test_a_failed_variant_is_named_and_counted_where_it_would_stand(own, finish):
     store, spec = Store(own), RunSpec("ses_learned", "emoji", evaluation=2, scale_parameterisation="fixed")
 
     def start(**changes: object) -> tuple[str, Started]:
-        made = dataclasses.replace(spec, **changes)
+        made = spec.replace(**changes)
         started = Started(uuid.uuid4().hex, made, time.time(), 10, {"host": "test", "device_name": "cpu"})
         return store.start(started), started
 
@@ -118,16 +121,24 @@ def test_a_failed_variant_is_named_and_counted_where_it_would_stand(own):
     for changes in ({}, {}, {"seed": 2}, {"max_epochs": 2}, {"kernel_size": 5}):
         run_id, started = start(**changes)
         store.end(run_id, Ended(started, "FAILED", "no reason", (), time.time()))
-    cell = ("emoji", 2, "ses_learned [fixed]")
-    assert list(failures(store)) == [cell]
-    assert count_failed(store, 7, "bicubic") == {(cell, spec.lr): 2}
-    assert count_failed(store, 5, "bicubic") == {(cell, spec.lr): 1}
-    store.client.set_terminated(start(seed=2)[0], "FINISHED")
-    assert count_failed(store, 7, "bicubic") == {(cell, spec.lr): 1}
+    store.client.log_metric(finish(store, spec.replace(seed=3)), "test_acc", 50.0)
+
+    def note(**setting: object) -> str:
+        source = Source(STIR, [MLFLOW], own)
+        counted = selected(STIR, source.runs, setting)
+        only = {"model": ("ses_learned [fixed]",)}
+        table = leaderboard(STIR, counted, setting=setting, unfinished=source.unfinished, only=only).table
+        return str(table.set_index("model").loc["ses_learned [fixed]", "note"])
+
+    assert note() == "2 failed"
+    finish(store, spec.replace(seed=2))
+    assert note() == "1 failed"
+    finish(store, spec.replace(kernel_size=5, seed=9))
+    assert note(kernel_size=5) == "1 failed"
 
 
 def test_figures_get_the_runs_of_a_store(database):
-    learned = sources.load(sources.MLFLOW, tracking_uri=database).learned
+    learned = figures.tables(Source(STIR, [MLFLOW], database)).learned
     assert learned is not None and len(learned) == 3 * 2 + 1
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.results.sources import MLFLOW, Source
 from benchmark.store import Store
+from benchmark.studies.stir import STIR
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: install the Debian package chromium")
@@ -56,7 +58,7 @@ def compare_url(link: str, store: Store, run_ids: list[str]) -> str:
 
 def test_the_compare_view_of_three_runs_says_which_is_best(link, database, tmp_path):
     store = Store(database)
-    runs = store.runs()
+    runs = Source(STIR, [MLFLOW], database).runs
     chosen = runs[runs["model"] == "standard"]["run_id"].tolist()
     assert len(chosen) == 3
     document = page(compare_url(link, store, chosen), tmp_path)
@@ -70,6 +72,6 @@ def test_the_compare_view_of_three_runs_says_which_is_best(link, database, tmp_p
 def test_a_page_of_other_runs_does_not_hold_what_is_asserted(link, database, tmp_path):
     """The check can fail: without the runs in the address their names are not in the page."""
     store = Store(database)
-    other = store.runs().query("model == 'slice_pool'")["run_id"].tolist()
+    other = Source(STIR, [MLFLOW], database).runs.query("model == 'slice_pool'")["run_id"].tolist()
     document = page(compare_url(link, store, other * 2), tmp_path)
     assert "standard s1" not in document

@@ -13,9 +13,11 @@ from mlflow import MlflowClient
 
 from benchmark.cli import main
 from benchmark.results.metrics import Findings
+from benchmark.results.sources import MLFLOW, Source
 from benchmark.spec import RunSpec
 from benchmark.store import Store, evaluations
 from benchmark.studies import published
+from benchmark.studies.stir import STIR
 
 
 def stored(database: str, run_id: str) -> Path:
@@ -24,14 +26,18 @@ def stored(database: str, run_id: str) -> Path:
     return found
 
 
+def stored_runs(database: str) -> pd.DataFrame:
+    return Source(STIR, [MLFLOW], database).runs
+
+
 @pytest.fixture(scope="module")
 def runs(database) -> pd.DataFrame:
-    return Store(database).runs()
+    return stored_runs(database)
 
 
 def test_accuracy_by_scale_is_a_metric_whose_step_is_the_scale(database, runs):
     store = Store(database)
-    table = evaluations.accuracy_by_scale(store, runs)
+    table = evaluations.accuracy_by_size(store, STIR, runs)
     assert len(table) == 4 * 48
     for run_id, rows in table.groupby("run_id"):
         with store.artifact(run_id, "predictions.npz") as path, np.load(path) as arrays:
@@ -63,7 +69,7 @@ def test_findings_are_one_call_to_the_store(own, finish, monkeypatch):
     monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: calls.append("log_batch") or log_batch(*a, **k))
     evaluations.keep(store, run_id, Findings({"unseen_acc": 40.0}, {17: 30.0, 18: 31.0}), ["generalization"])
     assert calls == ["log_batch"]
-    table = evaluations.accuracy_by_scale(store, store.runs())
+    table = evaluations.accuracy_by_size(store, STIR, stored_runs(own))
     assert table[["scale", "accuracy"]].to_numpy().tolist() == [[17, 30], [18, 31]]
     assert store.client.get_run(run_id).data.metrics["unseen_acc"] == 40
 
@@ -74,7 +80,7 @@ def test_evaluating_again_does_nothing_unless_forced(database, icons, capsys):
     forced = ["evaluate", "--tracking-uri", database, "-d", str(icons), "-m", "standard", "--force"]
     assert main([*forced, "--part", "generalization"]) == 0
     assert "unseen_acc" in capsys.readouterr().out
-    rows = evaluations.accuracy_by_scale(Store(database), Store(database).runs())
+    rows = evaluations.accuracy_by_size(Store(database), STIR, stored_runs(database))
     assert len(rows) == 4 * 48
 
 
@@ -91,10 +97,10 @@ def test_a_run_without_its_artifacts_fails_alone(own, icons, finish, capsys):
     finish(store, RunSpec("standard", str(icons), evaluation=2))
     broken = finish(store, RunSpec("standard", str(icons), evaluation=2, seed=2))
     stored(own, broken).unlink()
-    assert main(["evaluate", "--tracking-uri", own, "-d", str(icons), "--part", "generalization"]) == 1
+    assert main(["evaluate", "--tracking-uri", own, "-d", str(icons), "--part", "equivariance"]) == 1
     output = capsys.readouterr()
-    assert output.out.count("unseen_acc") == 1
-    assert "seed 2: failed:" in output.err
+    assert output.out.count("equivariance_stage1 ") == 1
+    assert "standard s2 on icons-" in output.err and "Mid2Rest: failed:" in output.err
     assert output.err.strip().splitlines()[-1] == "error: 1 of 2 runs could not be evaluated."
 
 
@@ -123,9 +129,9 @@ def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
     assert capsys.readouterr().out == first
     table = pd.read_csv(io.StringIO(first)).set_index("model")
     assert table.loc[["standard", "slice_pool"], "n"].tolist() == [3, 1]
-    assert table.loc["standard", "unseen_scales"] == pytest.approx(table.loc["standard", "mean"])
+    assert table.loc["standard", "unseen_acc"] == pytest.approx(table.loc["standard", "mean"])
     assert table.loc["xu", ["rank", "note"]].tolist() == ["X", "failed: the loss is no number"]
-    assert table.loc["conv3d", "note"] == "no finished run"
+    assert set(table.index) == {"standard", "slice_pool", "xu"}  # methods that nobody asked for are not listed
     assert main(["leaderboard", "--source", "published", "-d", "emoji", "-e", "2", "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
     assert len(table) == 11 and table["n"].all()  # what nobody published is not listed, unless it is asked for
@@ -137,7 +143,8 @@ def test_the_leaderboard_shows_ours_and_why_a_cell_is_empty(database, capsys):
 
 def test_the_leaderboard_says_what_a_sweep_leaves_out(own, icons, finish, capsys):
     finish(Store(own), RunSpec("pixel_pool", str(icons), evaluation=2, interpolation="area"))
-    assert main(["leaderboard", "--tracking-uri", own, "--interpolation", "area", "--format", "csv"]) == 0
+    asked = [word for name in ("pixel_pool", "standard", "conv3d") for word in ("-m", name)]
+    assert main(["leaderboard", "--tracking-uri", own, "--interpolation", "area", *asked, "--format", "csv"]) == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("model")
     assert table.loc["standard", "note"] == "skipped: standard does not use the interpolation"
     assert table.loc["conv3d", "note"] == "no finished run"
@@ -159,7 +166,8 @@ def test_export_writes_the_originals_tables(database, capsys, tmp_path):
     assert set(table["params.model"]) == {"standard", "slice_pool"}
     out = tmp_path / "generalization.csv"
     assert main(["export", "--tracking-uri", database, "--table", "generalization", "--out", str(out)]) == 0
-    assert pd.read_csv(out).shape == (4, 51)
+    written = pd.read_csv(out)
+    assert written.shape == (4, 53) and list(written)[-2:] == ["seed", "run_id"]
 
 
 def test_compare_reads_a_table_and_draws_it(capsys, tmp_path):
@@ -176,8 +184,8 @@ def test_compare_reads_a_table_and_draws_it(capsys, tmp_path):
 def test_compare_without_a_common_cell_says_so(database, capsys):
     assert main(["compare", "--tracking-uri", database]) == 1
     errors = capsys.readouterr().err
-    assert "the paper has no such cell" in errors
-    assert "error: no run of ours meets a published cell" in errors
+    assert "nothing published" in errors
+    assert "error: no run of ours meets a published figure" in errors
 
 
 def test_plot_all_of_the_published_runs_is_all_that_they_allow(tmp_path, capsys):
@@ -213,7 +221,7 @@ def test_a_broken_figure_does_not_take_the_others_with_it(tmp_path, capsys, monk
         (["leaderboard", "--source", "published", "--interpolation", "bicubik"], 2, "Did you mean 'bicubic'"),
         (["leaderboard", "--source", "published", "--kernel-size", "8"], 2, "kernel size 8 does not fit"),
         (["leaderboard", "--source", "published", "--kernel-size", "0"], 2, "kernel size 0 does not fit"),
-        (["leaderboard", "--source", "published", "--metric", "test_err"], 2, "unknown metric 'test_err'"),
+        (["leaderboard", "--source", "published", "--metric", "test_err"], 2, "no run of STIR has test_err"),
         (["leaderboard", "--source", "published", "-m", "standart"], 2, "Did you mean 'standard'"),
         (["leaderboard", "--source", "published", "-m", "sesn"], 1, "no finished run of that selection"),
         (["leaderboard", "--source", "published", "-m", "my_net:MyNet"], 1, "no finished run of that selection"),

@@ -76,7 +76,7 @@ def run(capsys: Capture, line: str) -> str:
         ("datasets", "nothing to do"),
         ("models --study shapes", "Squares and discs."),
         ("check shape_net", "passed"),
-        ("evaluate -d shapes", "272-272 pixels"),
+        ("evaluate -d shapes", "err_272_272"),
         ("leaderboard -d shapes", "shape_net"),
         ("export -d shapes", "params.contrast"),
         ("speed --study shapes --batch-size 2 --repeats 1 --out OUT", "shape_net"),

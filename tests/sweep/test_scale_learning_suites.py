@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.results.errorboard import entry_of
+from benchmark.results.selection import cell_key
 from benchmark.spec import RunSpec
 from benchmark.studies import find_study, published
 from benchmark.sweeps.grid import expand
@@ -24,15 +24,15 @@ def specs() -> list[RunSpec]:
 @pytest.mark.parametrize(("study", "count"), [("mnist-range", 77), ("mnist-scale", 10)])
 def test_every_published_error_has_its_runs(specs, study, count):
     found = find_study(study)
-    entries = {entry_of(found, spec) for spec in specs if spec.dataset == study}
+    entries = {cell_key(found, spec.fields) for spec in specs if spec.dataset == study}
     learned = [spec for spec in found.published_specs() if spec.model in LEARNERS]
     assert len(learned) == count == len([error for error in published.all_errors(study) if error.model in LEARNERS])
-    assert {entry_of(found, spec) for spec in learned} <= entries
+    assert {cell_key(found, spec.fields) for spec in learned} <= entries
     # One start of the toy study was not published: it is run all the same.
     assert len(entries) == {"mnist-range": 78, "mnist-scale": 10}[study]
     # Negative control: a start that nobody published has none.
     other = RunSpec(learned[0].model, study, isr=2.21)
-    assert entry_of(found, other) not in entries
+    assert cell_key(found, other.fields) not in entries
 
 
 def test_seeds_and_realizations_are_the_published_ones(specs):

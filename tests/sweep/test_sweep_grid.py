@@ -210,7 +210,7 @@ def test_choice_is_the_leaderboards(scores: list[float]) -> None:
     specs = expand(grid)
     chosen = choose(grid, {s.hash: finished(s, score) for s, score in zip(specs, scores, strict=True)})
     rows = [{**s.to_dict(), "best_acc": score} for s, score in zip(specs, scores, strict=True)]
-    frame = learning_rates(pd.DataFrame(rows))
+    frame = learning_rates(pd.DataFrame(rows), ["model", "dataset", "evaluation"])
     assert [(c["evaluation"], lr) for c, lr in chosen.items()] == list(
         zip(frame["evaluation"], frame["lr"], strict=True)
     )

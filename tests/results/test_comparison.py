@@ -8,8 +8,9 @@ from scipy import stats
 
 from benchmark.results import comparison
 from benchmark.results.comparison import AGREES, DIFFERS, TOO_FEW, compare, unmet, welch
-from benchmark.results.frames import tidy_runs
+from benchmark.results.runs import table
 from benchmark.studies import published
+from benchmark.studies.stir import STIR
 
 
 def sample(mean: float, std: float, n: int, seed: int = 0) -> np.ndarray:
@@ -81,9 +82,7 @@ def test_one_in_twenty_differs_by_chance():
 
 
 def ours(rows: list[dict]):
-    import pandas as pd
-
-    return tidy_runs(pd.DataFrame(rows), source="ours")
+    return table(STIR, rows)
 
 
 def run(**changes) -> dict:
@@ -96,23 +95,23 @@ def test_compare_takes_the_published_rate_and_setting_only():
         [run(seed=seed, test_acc=17.7 + seed / 10) for seed in range(1, 6)]
         + [run(lr=0.01, test_acc=90.0), run(kernel_size=5, test_acc=90.0), run(model="sesn")]
     )
-    table = compare(frame, published.runs())
-    assert tuple(table.columns) == comparison.COLUMNS
-    assert table[["model", "ours_n", "published_n"]].to_numpy().tolist() == [["standard", 5, 50]]
-    assert table["ours_mean"].item() == pytest.approx(18.0)
+    found = compare(STIR, frame)
+    assert list(found.columns) == comparison.columns(STIR)
+    assert found[["model", "ours_n", "published_n"]].to_numpy().tolist() == [["standard", 5, 50]]
+    assert found["ours_mean"].item() == pytest.approx(18.0)
 
 
 def test_cells_that_cannot_be_compared_say_why():
     frame = ours([run(lr=0.01), run(model="sesn"), run(model="xu", kernel_size=5)])
-    assert compare(frame, published.runs()).empty
-    assert unmet(frame, published.runs()) == [
-        "sesn on emoji, evaluation 1: the paper has no such cell",
-        "standard on emoji, evaluation 1: published at learning rate 0.001, ours at 0.01",
-        "xu on emoji, evaluation 1: no runs with kernel size 7 and bicubic, only 1 of other settings",
+    assert compare(STIR, frame).empty
+    assert unmet(STIR, frame) == [
+        "sesn, emoji, Small2Large: nothing published",
+        "standard, emoji, Small2Large: published at learning rate 0.001, ours at 0.01",
+        "xu, emoji, Small2Large: kernel size 5 instead of 7",
     ]
 
 
 def test_the_published_runs_agree_with_themselves():
-    table = compare(published.runs(), published.runs())
-    assert len(table) == 176
-    assert set(table["verdict"]) == {AGREES}
+    found = compare(STIR, published.runs())
+    assert len(found) == 176
+    assert set(found["verdict"]) == {AGREES}
