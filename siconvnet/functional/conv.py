@@ -34,6 +34,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: in
     """
     if plain_requested() or weight.shape[-1] != weight.shape[-2] or x.numel() == 0:
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+    if costs.is_small(_convolution(x, weight, padding, groups)):
+        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
     return _Conv2d.apply(*autocast_to(x, weight, bias), padding, groups)
 
 
@@ -70,15 +72,17 @@ def gradients(
 
 
 def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, *, backward: bool = False) -> bool:
-    if x.dtype not in (torch.float32, torch.float64):
-        return False
+    transformable = x.dtype in (torch.float32, torch.float64)
+    return transformable and costs.prefers_spectral(_convolution(x, weight, padding, groups), backward=backward)
+
+
+def _convolution(x: Tensor, weight: Tensor, padding: int, groups: int) -> costs.Convolution:
     batch, channels, height, width = x.shape
     out_channels, _, _, side = weight.shape
-    convolution = costs.Convolution(
+    return costs.Convolution(
         batch, channels, out_channels, groups, height, width, side, padding,
         stride=1, taps=side, reach=padding, sharing=1,
     )  # fmt: skip
-    return costs.prefers_spectral(convolution, backward=backward)
 
 
 # Patches may hold so many numbers for each one of the gradient: they cost memory, and gathering has poor locality.

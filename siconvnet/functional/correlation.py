@@ -11,6 +11,7 @@ from torch import Tensor
 
 from siconvnet.functional import costs, spectral
 from siconvnet.functional.constants import cached_constant
+from siconvnet.functional.dispatch import autocasts
 from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
 
@@ -72,15 +73,26 @@ class Correlation:
         return covered > 0
 
 
+def is_small(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
+    """Whether all scales together take less time than choosing a way for them can save, and the plain way would not
+    change their precision."""
+    if x.dtype not in (torch.float32, torch.float64) or autocasts(x.device):
+        return False
+    return costs.is_small(*(_convolution(x, weight, geometry, scale) for scale in range(geometry.num_scales)))
+
+
 def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, *, backward: bool = False) -> bool:
     if min(span.count for span in geometry.spans(scale)) == 0:
         return True  # nothing to compute, which matrices without rows do and a convolution refuses
+    return costs.prefers_spectral(_convolution(x, weight, geometry, scale), backward=backward)
+
+
+def _convolution(x: Tensor, weight: Tensor, geometry: Geometry, scale: int) -> costs.Convolution:
     batch, channels, height, width = x.shape
-    convolution = costs.Convolution(
+    return costs.Convolution(
         batch, channels, len(weight), 1, height, width, geometry.size(scale), geometry.margin(scale), geometry.stride,
         taps=geometry.kernel_size, reach=geometry.padding, sharing=geometry.num_scales,
     )  # fmt: skip
-    return costs.prefers_spectral(convolution, backward=backward)
 
 
 def _seen(x: Tensor, geometry: Geometry, scale: int) -> Tensor:

@@ -9,6 +9,7 @@ are moved, times measured rates. The rates are fitted to 180 convolutions of 1 t
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 from siconvnet.functional import spectral
@@ -46,6 +47,12 @@ class Convolution(NamedTuple):
         """How many kernels there are: one for each pair of channels in a group."""
         return self.in_channels * self.out_channels // self.groups
 
+    @property
+    def outputs(self) -> tuple[int, int]:
+        """H' and W'."""
+        height, width = ((side + 2 * self.padding - self.side) // self.stride + 1 for side in (self.height, self.width))
+        return height, width
+
 
 class Rates(NamedTuple):
     """What the parts of a spectral convolution cost.
@@ -81,6 +88,18 @@ _HALF_FILLED, _FEW = 8, 12
 # From these sizes on a direct convolution is a product of matrices with a row for each output channel, and runs at half
 # the full rate with this many rows.
 _LARGE_PADDING, _LARGE_SIDE, _HALF_RATE = 10, 15, 64
+
+
+_SMALL = 30e6
+_OUTPUT = 100
+"""The cost of a number of the output."""
+
+
+@functools.lru_cache(maxsize=4096)
+def is_small(*convolutions: Convolution) -> bool:
+    """Whether convolutions together take less time than choosing a way for them can save."""
+    cost = sum(_products(c) + _OUTPUT * c.batch * c.out_channels * math.prod(c.outputs) for c in convolutions)
+    return cost < _SMALL and not any(prefers_spectral(c, backward=way) for c in convolutions for way in (False, True))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -120,7 +139,7 @@ def _taps(length: int, kernel_size: int, padding: int) -> int:
 def _spectral(c: Convolution, rates: Rates) -> float:
     rows, columns = (spectral.transform_length(side + c.reach) for side in (c.height, c.width))
     half = columns // 2 + 1
-    height, width = ((side + 2 * c.padding - c.side) // c.stride + 1 for side in (c.height, c.width))
+    height, width = c.outputs
     inputs, outputs = rows * half * c.batch * c.in_channels, rows * half * c.batch * c.out_channels
     kernels = rows * half * c.pairs
     # Complex multiply-adds count as four: mixing of channels, kernels' spectra, and the transform back.

@@ -65,12 +65,17 @@ def outside_graphs(function: Function) -> Function:
     return run  # type: ignore[return-value]
 
 
+def autocasts(device: torch.device) -> bool:
+    """Whether autocast is on for tensors on `device`."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
 def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:
     """The tensors in the dtype that autocast would give a convolution; as they are where it is off."""
-    device = next(t.device.type for t in tensors if t is not None)
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+    device = next(t.device for t in tensors if t is not None)
+    if not autocasts(device):
         return list(tensors)
-    dtype = torch.get_autocast_dtype(device)
+    dtype = torch.get_autocast_dtype(device.type)
     return [t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
 
 

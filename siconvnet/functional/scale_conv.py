@@ -40,9 +40,9 @@ def scale_conv2d(
         UnknownName: another interpolation.
     """
     _check(x, weight, num_scales, mode, padding, stride)
-    if plain_requested() or x.numel() == 0:
-        return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
     geometry = _geometry(x, weight, num_scales, mode, padding, stride)
+    if plain_requested() or x.numel() == 0 or correlation.is_small(x, weight, geometry):
+        return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
     return _ScaleConv.apply(*single_precision(x, weight, bias), geometry).to(x.dtype)
 
 
@@ -70,9 +70,9 @@ def scale_conv_pool2d(
     _check(x, weight, num_scales, mode, padding, stride)
     if pool not in POOL_MODES:
         raise UnknownName("pooling", pool, POOL_MODES)
-    if plain_requested() or x.numel() == 0:
-        return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
     geometry = _geometry(x, weight, num_scales, mode, padding, stride)
+    if plain_requested() or x.numel() == 0 or correlation.is_small(x, weight, geometry):
+        return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
     pooled, winner = _ScaleConvPool.apply(*single_precision(x, weight, bias), geometry, pool)
     return pooled.to(x.dtype), winner.long()
 

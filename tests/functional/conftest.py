@@ -19,6 +19,12 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_small(monkeypatch):
+    """The small tensors of tests would all be computed plainly, and hold the plain way against itself."""
+    monkeypatch.setattr(costs, "is_small", lambda *convolutions: False)
+
+
 @pytest.fixture(params=["direct", "products", "transforms", "one of each"])
 def way(request, monkeypatch):
     """The small tensors of tests would all be convolved directly; here each way is taken in turn: direct convolution,

@@ -18,7 +18,7 @@ from siconvnet.functional import conv, costs, plain, spectral
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
-NUMBERS_A_PLACE = conv._NUMBERS_A_PLACE
+NUMBERS_A_PLACE, IS_SMALL = conv._NUMBERS_A_PLACE, costs.is_small
 pytestmark = pytest.mark.usefixtures("few_are_few")
 
 POOLS = [None, "pixel", "slice", "energy"]
@@ -139,6 +139,25 @@ def test_shapes_of_the_models_take_the_way_that_is_faster_there():
 def test_a_rescaled_kernel_costs_what_the_kernel_does_that_it_is_made_from():
     own = convolution(16, 16, 32, 31, 58)
     assert costs._spectral(own._replace(taps=7), costs.FORWARD) < costs._spectral(own, costs.FORWARD)
+
+
+def test_what_is_small_is_computed_plainly(monkeypatch):
+    monkeypatch.setattr(costs, "is_small", IS_SMALL)
+    assert costs.is_small(convolution(2, 3, 3, 3, 28, 1)), "choosing takes a tenth of the time"
+    assert not costs.is_small(convolution(16, 16, 32, 7, 58)), "the standard model"
+    assert not costs.is_small(convolution(1, 3, 8, 25, 40, 12)), "direct convolution falls behind"
+    inputs = [tensor.requires_grad_() for tensor in tensors(2, 3, 3, 12, 12, torch.float32)]
+    functions = (
+        functional.conv2d,
+        scale_conv(3, "area", None),
+        lambda *inputs: scale_conv(3, "area", "pixel")(*inputs)[0],
+    )
+    for function in functions:
+        assert_same(function, inputs, dense)
+        assert not isinstance(function(*inputs).grad_fn, torch.autograd.function.BackwardCFunction)
+    monkeypatch.setattr(costs, "is_small", lambda *convolutions: False)
+    for function in functions:
+        assert isinstance(function(*inputs).grad_fn, torch.autograd.function.BackwardCFunction)
 
 
 def test_strided_outputs_are_computed_by_products_and_cost_as_much():
