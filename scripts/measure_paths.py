@@ -165,8 +165,8 @@ def is_feasible(cell: Cell) -> bool:
 
 
 def measure(cell: Cell) -> dict[str, Any] | None:
-    """The row of a cell: milliseconds of CPU time plainly and by the chosen way, and how the second compares; none where
-    the plain way takes too long."""
+    """The row of a cell: milliseconds of CPU time plainly and by the chosen way, and how the second compares; none
+    where the plain way takes too long."""
     torch.manual_seed(0)
     layer, x = cell.build("cpu")
     gradient = torch.randn_like(layer(x))
