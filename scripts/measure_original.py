@@ -83,7 +83,7 @@ def load(repository: Path) -> ModuleType:
 def measure(model: str, original: ModuleType, turns: int) -> dict[str, Any]:
     """Milliseconds of CPU time of a step of each, and how many times as long the original's takes."""
     net, images, labels = STUDIES["stir"](model, BATCH)
-    channels, classes = images.shape[1], int(net.get_submodule("lin").weight.shape[0])
+    channels, classes = images.shape[1], net(images[:1]).shape[1]
     theirs = getattr(original, MODELS[model])(
         kernel_size=7, interpolation="bicubic", num_channels=channels, num_classes=classes
     )

@@ -34,7 +34,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: in
     """
     if plain_requested() or weight.shape[-1] != weight.shape[-2] or x.numel() == 0:
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
-    if costs.is_small(_convolution(x, weight, padding, groups)):
+    if costs.is_small(convolution_of(x, weight, padding, groups)):
         return F.conv2d(x, weight, bias, padding=padding, groups=groups)
     return _Conv2d.apply(*autocast_to(x, weight, bias), padding, groups)
 
@@ -73,10 +73,11 @@ def gradients(
 
 def _prefers_spectral(x: Tensor, weight: Tensor, padding: int, groups: int, *, backward: bool = False) -> bool:
     transformable = x.dtype in (torch.float32, torch.float64)
-    return transformable and costs.prefers_spectral(_convolution(x, weight, padding, groups), backward=backward)
+    return transformable and costs.prefers_spectral(convolution_of(x, weight, padding, groups), backward=backward)
 
 
-def _convolution(x: Tensor, weight: Tensor, padding: int, groups: int) -> costs.Convolution:
+def convolution_of(x: Tensor, weight: Tensor, padding: int, groups: int) -> costs.Convolution:
+    """What `conv2d` of these tensors is, as far as its cost goes."""
     batch, channels, height, width = x.shape
     out_channels, _, _, side = weight.shape
     return costs.Convolution(

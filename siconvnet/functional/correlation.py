@@ -11,7 +11,6 @@ from torch import Tensor
 
 from siconvnet.functional import costs, spectral
 from siconvnet.functional.constants import cached_constant
-from siconvnet.functional.dispatch import autocasts
 from siconvnet.functional.geometry import Geometry
 from siconvnet.functional.interpolation import interpolation_matrix
 
@@ -73,12 +72,15 @@ class Correlation:
         return covered > 0
 
 
-def is_small(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
-    """Whether all scales together take less time than choosing a way for them can save, and the plain way would not
-    change their precision."""
-    if x.dtype not in (torch.float32, torch.float64) or autocasts(x.device):
-        return False
-    return costs.is_small(*(_convolution(x, weight, geometry, scale) for scale in range(geometry.num_scales)))
+def is_small(x: Tensor, weight: Tensor, geometry: Geometry, scales: Iterable[int]) -> bool:
+    """Whether direct convolutions at `scales` take less time than choosing another way for them costs."""
+    return costs.is_small(*(_convolution(x, weight, geometry, scale) for scale in scales))
+
+
+def all_direct(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
+    """Whether every scale is convolved directly, forward and backward."""
+    ways = [(scale, backward) for scale in range(geometry.num_scales) for backward in (False, True)]
+    return not any(_prefers_spectral(x, weight, geometry, scale, backward=backward) for scale, backward in ways)
 
 
 def _prefers_spectral(x: Tensor, weight: Tensor, geometry: Geometry, scale: int, *, backward: bool = False) -> bool:

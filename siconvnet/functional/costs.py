@@ -50,7 +50,9 @@ class Convolution(NamedTuple):
     @property
     def outputs(self) -> tuple[int, int]:
         """H' and W'."""
-        height, width = ((side + 2 * self.padding - self.side) // self.stride + 1 for side in (self.height, self.width))
+        height, width = (
+            (pixels + 2 * self.padding - self.side) // self.stride + 1 for pixels in (self.height, self.width)
+        )
         return height, width
 
 
@@ -59,6 +61,7 @@ class Rates(NamedTuple):
 
     Attributes:
         call: the fixed cost.
+        frequency: what each frequency costs besides.
         mixing: a real multiply-add of the products with the kernels' spectra, and of the transform back.
         making: a real multiply-add in the making of these spectra.
         map: a complex number in the spectra of the input and the output.
@@ -67,6 +70,7 @@ class Rates(NamedTuple):
     """
 
     call: float
+    frequency: float
     mixing: float
     making: float
     map: float
@@ -74,32 +78,61 @@ class Rates(NamedTuple):
     excess: float
 
 
-FORWARD = Rates(call=15e6, mixing=2.0, making=3.5, map=390, kernel=70, excess=390)
-BACKWARD = Rates(call=10e6, mixing=2.8, making=2.8, map=410, kernel=330, excess=1100)
+FORWARD = Rates(call=15e6, frequency=8000, mixing=2.0, making=3.5, map=390, kernel=70, excess=390)
+BACKWARD = Rates(call=10e6, frequency=2000, mixing=2.8, making=2.8, map=410, kernel=330, excess=1100)
 CACHED = 4_000_000
 """Complex numbers. Larger tensors are slow: they fit into no cache, and their memory is new each time."""
 MARGIN = 1.3
 """How many times as dear a direct convolution has to be, as the fitted costs are somewhat off."""
 
-# Direct convolutions compute 16 channels at a time, so that with half of them or fewer they run at half the full rate.
-# Their backward pass is slow with few input channels as well.
-_HALF_FILLED, _FEW = 8, 12
+# Direct convolutions compute so many output channels at a time, whether there are so many or not. Their backward pass
+# is slow with few input channels as well.
+_ROWS, _FEW = 16, 12
 
 # From these sizes on a direct convolution is a product of matrices with a row for each output channel, and runs at half
 # the full rate with this many rows.
 _LARGE_PADDING, _LARGE_SIDE, _HALF_RATE = 10, 15, 64
 
+# What a product costs with a group for each channel, forward and backward.
+_DEPTHWISE_FORWARD, _DEPTHWISE_BACKWARD = 4, 100
 
-_SMALL = 30e6
+# What calls in Python cost: a convolution more; and choosing a way, once and for each convolution.
+_CALL, _CHOICE, _CHOICES = 5e7, 5e7, 1e7
+
+# What a number of the output costs.
 _OUTPUT = 100
-"""The cost of a number of the output."""
+
+
+@functools.lru_cache(maxsize=1024)
+def gains_by_parts(whole: Convolution, sides: tuple[int, ...]) -> bool:
+    """Whether a direct convolution costs more than one for each of its parts, each by its cheaper way.
+
+    Args:
+        whole: its output channels, or its groups where it has several, are the parts.
+        sides: of each part's kernels the odd side of the middle square beyond which they are zero, in pixels.
+    """
+    total = 0.0
+    for side in sides:
+        padding = max(whole.padding - (whole.side - side) // 2, 0)
+        part = whole._replace(
+            in_channels=whole.in_channels // whole.groups, out_channels=whole.out_channels // len(sides), groups=1,
+            side=side, taps=side, padding=padding, reach=padding,
+        )  # fmt: skip
+        # In the frequency domain the places that no tap meets are found by a direct convolution of one channel.
+        places = _direct_forward(part._replace(in_channels=1, out_channels=1))
+        total += _CALL + min(_direct_forward(part), _spectral(part, FORWARD) + places)
+        total += min(_direct_backward(part), _spectral(part, BACKWARD))
+    return total < _direct_forward(whole) + _direct_backward(whole)
 
 
 @functools.lru_cache(maxsize=4096)
 def is_small(*convolutions: Convolution) -> bool:
-    """Whether convolutions together take less time than choosing a way for them can save."""
-    cost = sum(_products(c) + _OUTPUT * c.batch * c.out_channels * math.prod(c.outputs) for c in convolutions)
-    return cost < _SMALL and not any(prefers_spectral(c, backward=way) for c in convolutions for way in (False, True))
+    """Whether direct convolutions take less time than choosing another way for them."""
+    costs = (
+        _direct_forward(c) + _direct_backward(c) + _OUTPUT * c.batch * c.out_channels * math.prod(c.outputs)
+        for c in convolutions
+    )
+    return sum(costs) < _CHOICE + _CHOICES * len(convolutions)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -111,16 +144,24 @@ def prefers_spectral(convolution: Convolution, *, backward: bool = False) -> boo
 
 def _direct_forward(c: Convolution) -> float:
     rows = c.out_channels // c.groups
+    if _is_depthwise(c):
+        return _products(c) * _DEPTHWISE_FORWARD
     if c.padding >= _LARGE_PADDING and c.in_channels // c.groups > _FEW:
         return _products(c) * (1 + _HALF_RATE / rows)
-    return _products(c) * (2 if rows <= _HALF_FILLED else 1)
+    return _products(c) * max(1, _ROWS / rows)
 
 
 def _direct_backward(c: Convolution) -> float:
     rows, columns = c.out_channels // c.groups, c.in_channels // c.groups
+    if _is_depthwise(c):
+        return _products(c) * _DEPTHWISE_BACKWARD
     if c.side >= _LARGE_SIDE:
         return 2 * _products(c) * (1 + _HALF_RATE / rows)
-    return 2 * _products(c) * max(2 if rows <= _HALF_FILLED else 1, _FEW / (columns + 1))
+    return 2 * _products(c) * max(1, _ROWS / rows, _FEW / (columns + 1))
+
+
+def _is_depthwise(c: Convolution) -> bool:
+    return c.groups > 1 and c.in_channels == c.out_channels == c.groups
 
 
 def _products(c: Convolution) -> float:
@@ -149,6 +190,7 @@ def _spectral(c: Convolution, rates: Rates) -> float:
     excess = sum(max(0, numbers - CACHED) for numbers in (inputs, outputs, kernels))
     return (
         rates.call
+        + rates.frequency * rows * half
         + rates.mixing * 4 * (mixing + back)
         + rates.making * 4 * making
         + rates.map * (inputs / c.sharing + outputs)

@@ -70,6 +70,11 @@ def autocasts(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
+def keeps_precision(x: Tensor) -> bool:
+    """Whether the plain way computes in the precision of the fast one, which has at least single precision."""
+    return x.dtype in (torch.float32, torch.float64) and not autocasts(x.device)
+
+
 def autocast_to(*tensors: Tensor | None) -> list[Tensor | None]:
     """The tensors in the dtype that autocast would give a convolution; as they are where it is off."""
     device = next(t.device for t in tensors if t is not None)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from siconvnet.functional import conv
+from siconvnet.functional import conv, costs
 from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import autocast_to, outside_graphs, plain_requested, without_autocast
@@ -54,6 +54,8 @@ def rescaled_input_conv2d(
     if plain_requested() or x.numel() == 0:
         return _plain(x, weight, bias, scales, stride, padding)
     if stride == 1 and padding == 0:
+        if costs.is_small(conv.convolution_of(x, weight, 0, 1)):
+            return _plain(x, weight, bias, scales, stride, padding)
         return _valid(x, weight, bias, scales)
     return _padded(x, weight, bias, scales, stride, padding)
 

@@ -18,7 +18,7 @@ from siconvnet.errors import InvalidArgument
 from siconvnet.functional import correlation, plain
 from siconvnet.functional.conv import PATCH_BUDGET, Places, find_places, is_sparse, sparse_gradients
 from siconvnet.functional.correlation import Correlation, ScaleGradient
-from siconvnet.functional.dispatch import at_least_single, plain_requested, without_autocast
+from siconvnet.functional.dispatch import at_least_single, keeps_precision, plain_requested, without_autocast
 from siconvnet.functional.geometry import Geometry
 
 
@@ -33,6 +33,7 @@ class ScaleCandidates:
         bias: ``[C', M]``, the same at all scales.
         sides: of the rescaled kernels in pixels; S odd numbers.
         mode: "nearest", "bilinear", "bicubic" or "area".
+        mixed: whether all of them will be mixed. Their gradients then take longer than the plain ones of small layers.
 
     Attributes:
         peaks: the largest response of each candidate, ``[B, C', M S]``, scales running fastest.
@@ -41,7 +42,9 @@ class ScaleCandidates:
         InvalidArgument: kernels or sides that are even.
     """
 
-    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor, sides: Sequence[int], mode: str):
+    def __init__(
+        self, x: Tensor, weight: Tensor, bias: Tensor, sides: Sequence[int], mode: str, *, mixed: bool = False
+    ):
         if any(side % 2 == 0 for side in (*sides, *weight.shape[-2:])):
             raise InvalidArgument(
                 f"kernels of {tuple(weight.shape[-2:])} pixels are rescaled to {tuple(sides)}: all must be odd, so "
@@ -49,14 +52,19 @@ class ScaleCandidates:
             )
         self._dtype, self._num_scales = x.dtype, len(sides)
         self._every: Tensor | None = None
-        if plain_requested() or x.numel() == 0:
-            self._every = plain.scale_candidates(x, weight, bias, sides, mode)
-            self.peaks = _peaks(self._every)
-            return
         k = weight.shape[-1]
         zeros = max(*sides, k) // 2
         scales = tuple((side - k) // 2 for side in sides)
         geometry = Geometry(x.shape[2], x.shape[3], k, max(scales) + 1, mode, zeros, 1)
+        small = (
+            mixed
+            and keeps_precision(x)
+            and correlation.is_small(x, weight.flatten(0, 1), geometry, [sorted(scales)[len(scales) // 2]])
+        )
+        if plain_requested() or x.numel() == 0 or small:
+            self._every = plain.scale_candidates(x, weight, bias, sides, mode)
+            self.peaks = _peaks(self._every)
+            return
         self._inputs = at_least_single(x), at_least_single(weight), geometry, scales
         self._bias = at_least_single(bias)
         peaks, *self._responses = _Peaks.apply(*self._inputs)

@@ -15,7 +15,13 @@ from torch import Tensor
 from siconvnet.errors import InvalidArgument, UnknownName
 from siconvnet.functional import correlation, plain, sparse
 from siconvnet.functional.correlation import Correlation, ScaleGradient
-from siconvnet.functional.dispatch import outside_graphs, plain_requested, single_precision, without_autocast
+from siconvnet.functional.dispatch import (
+    keeps_precision,
+    outside_graphs,
+    plain_requested,
+    single_precision,
+    without_autocast,
+)
 from siconvnet.functional.energy import scale_energies
 from siconvnet.functional.geometry import Geometry
 from siconvnet.names import INTERPOLATIONS, POOL_MODES
@@ -41,7 +47,7 @@ def scale_conv2d(
     """
     _check(x, weight, num_scales, mode, padding, stride)
     geometry = _geometry(x, weight, num_scales, mode, padding, stride)
-    if plain_requested() or x.numel() == 0 or correlation.is_small(x, weight, geometry):
+    if plain_requested() or x.numel() == 0 or _gains_nothing(x, weight, geometry, pooled=False):
         return plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride)
     return _ScaleConv.apply(*single_precision(x, weight, bias), geometry).to(x.dtype)
 
@@ -71,7 +77,7 @@ def scale_conv_pool2d(
     if pool not in POOL_MODES:
         raise UnknownName("pooling", pool, POOL_MODES)
     geometry = _geometry(x, weight, num_scales, mode, padding, stride)
-    if plain_requested() or x.numel() == 0 or correlation.is_small(x, weight, geometry):
+    if plain_requested() or x.numel() == 0 or _gains_nothing(x, weight, geometry, pooled=True):
         return plain.scale_pool(plain.scale_conv2d(x, weight, bias, num_scales, mode, padding, stride), pool)
     pooled, winner = _ScaleConvPool.apply(*single_precision(x, weight, bias), geometry, pool)
     return pooled.to(x.dtype), winner.long()
@@ -99,6 +105,14 @@ def _geometry(x: Tensor, weight: Tensor, num_scales: int, mode: str, padding: bo
     k = weight.shape[-1]
     zeros = (k + 2 * (num_scales - 1)) // 2 if padding else 0
     return Geometry(x.shape[2], x.shape[3], k, num_scales, mode, zeros, stride)
+
+
+def _gains_nothing(x: Tensor, weight: Tensor, geometry: Geometry, pooled: bool) -> bool:
+    """Whether the plain way is as fast. Direct convolutions gain only where pooling need not keep their responses."""
+    if not keeps_precision(x):
+        return False
+    small = correlation.is_small(x, weight, geometry, range(geometry.num_scales))
+    return small or (not pooled and correlation.all_direct(x, weight, geometry))
 
 
 class _ScaleConv(torch.autograd.Function):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import plain
+from siconvnet.functional import costs, plain
 from siconvnet.functional.checks import check_size
 from siconvnet.functional.conv import conv2d
 from siconvnet.functional.dispatch import outside_graphs, plain_requested
@@ -65,9 +65,11 @@ def conv_z2_h(
         InvalidArgument: the input is smaller than the kernel.
     """
     check_size(x, kernel.shape[-1], padding)
-    if plain_requested():
+    out_channels, channels, num_scales, size = kernel.shape[:4]
+    sides = tuple(supports or [size] * num_scales)
+    whole = whole_convolution(x, channels, out_channels * num_scales, size, stride, padding)
+    if plain_requested() or not costs.gains_by_parts(whole, sides):
         return plain.conv_z2_h(x, kernel, bias, stride, padding)
-    sides = supports or [kernel.shape[-1]] * kernel.shape[2]
     kernels = zip(kernel.unbind(2), sides, strict=True)
     return torch.stack([conv2d_within(x, taps, bias, side, stride, padding) for taps, side in kernels], dim=2)
 
@@ -97,20 +99,34 @@ def conv_h_h(
     Raises:
         InvalidArgument: the input is smaller than the kernel, or has another number of scales.
     """
-    scale_size, num_scales, _, size = kernel.shape[2:]
+    out_channels, channels, scale_size, num_scales, _, size = kernel.shape
     if x.shape[2] != num_scales:
         raise InvalidArgument(f"expected an input of {num_scales} scales, as the kernel has, got {x.shape[2]}.")
     check_size(x, size, padding)
-    if plain_requested():
+    sides = tuple(supports or [size] * num_scales)
+    # The plain way convolves once for each offset in scale, as if it were one convolution with more channels.
+    seen = channels * scale_size
+    whole = whole_convolution(x, num_scales * seen, num_scales * out_channels, size, stride, padding, groups=num_scales)
+    if plain_requested() or not costs.gains_by_parts(whole, sides):
         return plain.conv_h_h(x, kernel, bias, stride, padding)
     # Taken apart once: the gradients of slices would each be as large as the whole input.
     planes, kernels = x.unbind(2), kernel.unbind(3)
     outputs = []
-    for s, side in enumerate(supports or [size] * num_scales):
+    for s, side in enumerate(sides):
         window = planes[s : s + scale_size]
         taps = kernels[s][:, :, : len(window)].transpose(1, 2).flatten(1, 2)
         outputs.append(conv2d_within(torch.cat(window, dim=1), taps, bias, side, stride, padding))
     return torch.stack(outputs, dim=2)
+
+
+def whole_convolution(
+    x: Tensor, channels: int, out_channels: int, size: int, stride: int, padding: int, groups: int = 1
+) -> costs.Convolution:
+    """The convolution of `x` that computes all scales at once."""
+    return costs.Convolution(
+        x.shape[0], channels, out_channels, groups, x.shape[-2], x.shape[-1], size, padding, stride,
+        taps=size, reach=padding, sharing=1,
+    )  # fmt: skip
 
 
 def conv2d_within(x: Tensor, weight: Tensor, bias: Tensor | None, side: int, stride: int, padding: int) -> Tensor:

@@ -104,7 +104,8 @@ class SacnnConv2d(nn.Module):
 
     def _candidates(self, x: Tensor) -> ScaleCandidates:
         check_images(x, self.weight.shape[2], self.weight)
-        return ScaleCandidates(x, self.weight, self.bias, self.sides, self.interp_mode)
+        mixed = self.attention is not None
+        return ScaleCandidates(x, self.weight, self.bias, self.sides, self.interp_mode, mixed=mixed)
 
     def extra_repr(self) -> str:
         out_channels, num_bases, in_channels = self.weight.shape[:3]

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
+from siconvnet.functional import costs
 from siconvnet.functional.rescaled_input import rescale_in_frame
-from siconvnet.functional.steerable import conv2d_within, supports_of
+from siconvnet.functional.steerable import conv2d_within, supports_of, whole_convolution
 from siconvnet.layers.checks import check_images
 
 
@@ -89,8 +90,9 @@ class _ColumnConv2d(nn.Conv2d):
         check_images(x, self.in_channels * (1 if self.initial else self.columns), self.weight)
         kernels = self.kernels(self.weight)
         stride, padding = self.stride[0], kernels[0].shape[-1] // 2
-        if functional.plain_requested():
-            groups = 1 if self.initial else self.columns
+        groups, channels = 1 if self.initial else self.columns, self.out_channels * self.columns
+        whole = whole_convolution(x, x.shape[1], channels, kernels[0].shape[-1], stride, padding, groups)
+        if functional.plain_requested() or not costs.gains_by_parts(whole, self.supports):
             return F.conv2d(x, torch.cat(kernels), stride=stride, padding=padding, groups=groups)
         parts = [x] * self.columns if self.initial else x.chunk(self.columns, 1)
         columns = zip(parts, kernels, self.supports, strict=True)

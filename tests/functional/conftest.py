@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from siconvnet import functional
-from siconvnet.functional import conv, costs, spectral
+from siconvnet.functional import conv, correlation, costs, spectral
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -23,6 +23,8 @@ def seeded():
 def nothing_is_small(monkeypatch):
     """The small tensors of tests would all be computed plainly, and hold the plain way against itself."""
     monkeypatch.setattr(costs, "is_small", lambda *convolutions: False)
+    monkeypatch.setattr(correlation, "all_direct", lambda x, weight, geometry: False)
+    monkeypatch.setattr(costs, "gains_by_parts", lambda whole, sides: True)
 
 
 @pytest.fixture(params=["direct", "products", "transforms", "one of each"])

@@ -18,7 +18,8 @@ from siconvnet.functional import conv, costs, plain, spectral
 from siconvnet.functional.correlation import Correlation
 from siconvnet.layers.xu import XuConv2d
 
-NUMBERS_A_PLACE, IS_SMALL = conv._NUMBERS_A_PLACE, costs.is_small
+NUMBERS_A_PLACE = conv._NUMBERS_A_PLACE
+IS_SMALL, GAINS_BY_PARTS = costs.is_small, costs.gains_by_parts
 pytestmark = pytest.mark.usefixtures("few_are_few")
 
 POOLS = [None, "pixel", "slice", "energy"]
@@ -139,6 +140,18 @@ def test_shapes_of_the_models_take_the_way_that_is_faster_there():
 def test_a_rescaled_kernel_costs_what_the_kernel_does_that_it_is_made_from():
     own = convolution(16, 16, 32, 31, 58)
     assert costs._spectral(own._replace(taps=7), costs.FORWARD) < costs._spectral(own, costs.FORWARD)
+
+
+def test_many_scales_of_few_channels_are_convolved_at_once(monkeypatch):
+    monkeypatch.setattr(costs, "gains_by_parts", GAINS_BY_PARTS)
+
+    def gains(batch, channels, pixels, scales, side, sides):
+        whole = convolution(batch, channels, channels * scales, side, pixels, side // 2)
+        return costs.gains_by_parts(whole, sides)
+
+    assert not gains(2, 1, 56, 29, 9, 29 * (9,)), "eight times slower one by one"
+    assert gains(2, 64, 56, 3, 9, (5, 7, 9)), "a stage of a ResNet, with a half of the taps"
+    assert gains(16, 16, 58, 4, 15, (7, 9, 11, 15)), "the steerable models of STIR"
 
 
 def test_what_is_small_is_computed_plainly(monkeypatch):
