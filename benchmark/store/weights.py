@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from benchmark.results.runs import field_value
+from benchmark.results.runs import field_value, spec_of
 from benchmark.studies import scale_fields
+from benchmark.studies.stir import STIR
 from benchmark.training.records import WEIGHTS
 from siconvnet.errors import SiconvnetError
+from siconvnet.models import is_target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,14 +27,20 @@ if TYPE_CHECKING:
 def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset, device: str = "cpu") -> nn.Module:
     """The trained model of a row of the table of runs.
 
+    A run may come from anyone, and to build a model ``package.module:Class`` is to run its code. It is imported only if
+    the source on this machine is the one that was trained.
+
     Args:
         place: the store that has its weights, or a folder with `RUN/artifacts/model.safetensors` or `model.pt`.
 
     Raises:
-        SiconvnetError: the run has no weights, or they are of another version of the model.
+        SiconvnetError: the run has no weights, they are of another version of the model, or its class is not, or not
+            known to be, the one that was trained.
     """
     from siconvnet.models import create_model
 
+    if is_target(run["model"]):
+        _check_source(run)
     model = create_model(
         run["model"],
         num_channels=dataset.num_channels,
@@ -52,6 +60,20 @@ def load_model(place: Store | Path, run: Mapping[str, Any], dataset: StirDataset
         first = str(error).strip().splitlines()[-1].strip()
         raise SiconvnetError(f"the weights of run {run['run_id']} are not of this {run['model']}: {first}") from None
     return model.to(device).eval()
+
+
+def _check_source(run: Mapping[str, Any]) -> None:
+    """Refuse to import a class whose source is not the one that was trained; this imports nothing.
+
+    Raises:
+        SiconvnetError: it is not, or the table does not say which one was.
+    """
+    spec = spec_of(STIR, run)
+    if run["spec_hash"] != spec.hash_with(spec.model_key, spec.dataset):
+        raise SiconvnetError(
+            f"{spec.model} is not imported: its source on this machine is not known to be the one that run "
+            f"{run['run_id']} was trained with; restore that version of the file, or train again."
+        )
 
 
 def _in_folder(folder: Path, run_id: str) -> Path:

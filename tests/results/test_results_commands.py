@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from benchmark.spec import RunSpec
 from benchmark.store import Store, evaluations
 from benchmark.studies import published
 from benchmark.studies.stir import STIR
+from benchmark.system.checksums import file_sha256
 
 
 def stored(database: str, run_id: str) -> Path:
@@ -262,3 +265,40 @@ def test_an_unwritable_folder_is_one_line(tmp_path, capsys):
     assert main(["plot", "timing", "--source", "published", "--out", out]) == 2  # click sees that it is no folder
     assert main(["leaderboard", "--source", "published", "--out", f"{out}/board.csv"]) == 1
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_class_is_imported_only_from_the_source_that_was_trained(own, icons, finish, capsys, tmp_path, monkeypatch):
+    """A run may come from anyone, and name any module that lies in the folder where `evaluate` is typed."""
+    folder, flag = tmp_path / "here", tmp_path / "imported"
+    (folder / "own_package").mkdir(parents=True)
+    monkeypatch.syspath_prepend(folder)
+    source = folder / "own_package" / "net.py"
+    source.write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_channels, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.lin = nn.Linear(num_channels * 64**2, num_classes)\n"
+        "    def forward(self, x): return self.lin(x.flatten(1))\n",
+        encoding="utf-8",
+    )
+    spec = RunSpec("own_package.net:Net", str(icons), evaluation=2)
+    finish(Store(own), spec)
+    command = ["evaluate", "--tracking-uri", own, "-d", str(icons), "--part", "equivariance", "--force"]
+    assert main(command) == 0
+    assert "no stage of this model" in capsys.readouterr().out
+
+    (folder / "own_package" / "__init__.py").write_text(f"open({str(flag)!r}, 'w')", encoding="utf-8")
+    original = source.read_text(encoding="utf-8")
+    for content, message in (
+        (f"open({str(flag)!r}, 'w')\n{original}", "is not known to be the one that run"),
+        (None, "no source file of module 'own_package.net'"),
+    ):
+        for name in ("own_package", "own_package.net"):
+            sys.modules.pop(name, None)
+        file_sha256.cache_clear()
+        importlib.invalidate_caches()
+        source.unlink() if content is None else source.write_text(content, encoding="utf-8")
+        assert main(command) == 1
+        assert message in capsys.readouterr().err
+        assert not flag.exists()
