@@ -52,6 +52,7 @@ class Started:
         time: seconds since 1970.
         parameters: trainable numbers of the model.
         environment: see `benchmark.system.environment.describe`.
+        images: how many images each split has (`benchmark.studies.base.Task.sizes`), where that is known.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Started:
     time: float
     parameters: int
     environment: dict[str, Any]
+    images: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Observer:
     def started(self, started: Started) -> None: ...
 
     def step(self, done: int, total: int) -> None: ...
+
+    def valid_step(self, done: int, total: int) -> None: ...
 
     def epoch(self, epoch: Epoch) -> None: ...
 

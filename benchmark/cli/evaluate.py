@@ -123,6 +123,8 @@ def _evaluate(
     """Measure one run and keep what is found; whether that went well."""
     import time
 
+    from rich.console import Console
+
     from benchmark.results.runs import spec_of
     from benchmark.store.evaluations import keep, parts_of, read_predictions
 
@@ -135,17 +137,20 @@ def _evaluate(
         return True
     from benchmark.results.metrics import Trained
     from benchmark.store.weights import load_model
+    from benchmark.training.progress import follow_passes
 
-    trained = Trained(
-        spec,
-        study.seen_sizes(spec),
-        lambda: read_predictions(store, run["run_id"]),
-        lambda: load_model(store, run, data(run["dataset"]), device),
-        lambda: data(run["dataset"]),
-    )
     start = time.perf_counter()
     try:
-        found = _measure(trained, missing)
+        with follow_passes(Console(stderr=True), name) as on_step:
+            trained = Trained(
+                spec,
+                study.seen_sizes(spec),
+                lambda: read_predictions(store, run["run_id"]),
+                lambda: load_model(store, run, data(run["dataset"]), device),
+                lambda: data(run["dataset"]),
+                on_step,
+            )
+            found = _measure(trained, missing)
         keep(store, run["run_id"], found, [metric.name for metric in missing])
     except SiconvnetError as error:
         click.echo(f"{name}: failed: {error}", err=True)

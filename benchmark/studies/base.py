@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Protocol as Interface
 
 from benchmark.protocol import Protocol
 from benchmark.studies import axes
@@ -30,15 +31,32 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Settings)
 
 
+class Labelled(Interface):
+    """A split with a label for each image."""
+
+    @property
+    def labels(self) -> Sized: ...
+
+
 class Task:
     """The data of one run on its device, and the model that fits them.
 
     Attributes:
         train, valid: what is trained on, and what chooses the weights; None where nothing does, and the last are kept.
+        test: what `test_split` is made of.
     """
 
     train: Batches
     valid: Batches | None
+    test: Labelled
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many images each split has: train, test and, where there is one, valid."""
+        splits: dict[str, Labelled] = {"train": self.train, "test": self.test}
+        if self.valid is not None:
+            splits["valid"] = self.valid
+        return {name: len(split.labels) for name, split in splits.items()}
 
     def create_model(self) -> nn.Module:
         """The model, freshly initialised from the global random state."""

@@ -178,6 +178,8 @@ class MnistRange(scale_fields.LearnedScaleStudy[MnistRangeSettings], ErrorStudy[
 class MnistRangeTask(Task):
     """The digits of one seed, each at its size."""
 
+    test: Canvases
+
     def __init__(self, spec: RunSpec[MnistRangeSettings], device: torch.device):
         from benchmark.data.mnist_range import load
 

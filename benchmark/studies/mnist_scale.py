@@ -155,6 +155,8 @@ class MnistScale(scale_fields.LearnedScaleStudy[MnistScaleSettings], ErrorStudy[
 class MnistScaleTask(Task):
     """One realization."""
 
+    test: MnistScaleSplit
+
     def __init__(self, spec: RunSpec[MnistScaleSettings], device: torch.device):
         from siconvnet.datasets.mnist_scale import load_mnist_scale
 

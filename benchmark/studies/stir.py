@@ -306,6 +306,8 @@ def _file_key(path: Path, name: str) -> str:
 class StirTask(Task):
     """One scenario of a data set."""
 
+    test: Pictures
+
     def __init__(self, spec: RunSpec[StirSettings], device: torch.device):
         from siconvnet.datasets.stir import Part, select_levels
 

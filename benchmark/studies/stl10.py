@@ -139,6 +139,7 @@ class Stl10Task(Task):
     """Training and test images. As published, nothing is held back for validation."""
 
     valid = None
+    test: Stl10Split
 
     def __init__(self, spec: RunSpec[Stl10Settings], device: torch.device):
         from siconvnet.datasets.stl10 import find_stl10, load_stl10

@@ -63,7 +63,7 @@ def execute(
     made_with = environment.describe(where)
     if own := describe_model(spec.model, spec.model_key):
         made_with["model"] = own
-    started = Started(uuid.uuid4().hex, spec, time.time(), parameters, made_with)
+    started = Started(uuid.uuid4().hex, spec, time.time(), parameters, made_with, task.sizes)
     begin = time.monotonic()  # a clock may be set while the run goes on
     training = Training(
         model,
@@ -120,7 +120,10 @@ def _train(training: Training, observers: Sequence[Observer], checkpoint: Checkp
     """All epochs; the figures of a run that diverged when it had learned something."""
     while not training.finished:
         try:
-            epoch = training.epoch(lambda done, total: _each_step(observers, done, total))
+            epoch = training.epoch(
+                lambda done, total: _each_step(observers, done, total),
+                lambda done, total: _each_valid_step(observers, done, total),
+            )
         except Diverged:
             if not training.best_weights:
                 raise
@@ -157,6 +160,11 @@ def _best(training: Training) -> dict[str, float]:
 def _each_step(observers: Sequence[Observer], done: int, total: int) -> None:
     for observer in observers:
         observer.step(done, total)
+
+
+def _each_valid_step(observers: Sequence[Observer], done: int, total: int) -> None:
+    for observer in observers:
+        observer.valid_step(done, total)
 
 
 def _each_test_step(observers: Sequence[Observer], done: int, total: int) -> None:

@@ -124,8 +124,11 @@ class Training:
         """Mean seconds of the training part of an epoch."""
         return sum(epoch.train_time for epoch in self.history) / len(self.history)
 
-    def epoch(self, on_step: StepCallback | None = None) -> Epoch:
+    def epoch(self, on_step: StepCallback | None = None, on_valid_step: StepCallback | None = None) -> Epoch:
         """Train on every batch once, validate, remember the weights if they are the best so far.
+
+        Args:
+            on_step, on_valid_step: called after each batch of training and of validation.
 
         Raises:
             Diverged: the training or the validation loss is not finite, nor are all weights.
@@ -133,11 +136,11 @@ class Training:
         """
         number = len(self.history) + 1
         try:
-            return self._epoch(number, on_step)
+            return self._epoch(number, on_step, on_valid_step)
         except ScaleError as error:
             raise self._failure()(f"epoch {number}: {error}") from error
 
-    def _epoch(self, number: int, on_step: StepCallback | None) -> Epoch:
+    def _epoch(self, number: int, on_step: StepCallback | None, on_valid_step: StepCallback | None) -> Epoch:
         self._set_rates(number)
         self._wait()
         start = time.perf_counter()
@@ -148,7 +151,7 @@ class Training:
         val_loss = val_acc = None
         best, improved = self.history[-1].best_acc if self.history else None, False
         if self.valid is not None:
-            val_loss, val_acc = measure(self.model, self.valid, self.batch_size)
+            val_loss, val_acc = measure(self.model, self.valid, self.batch_size, on_valid_step)
             self._require_finite(val_loss, "validation", number)
             if improved := best is None or val_acc > best:
                 best = val_acc
@@ -245,12 +248,17 @@ class Training:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, samples: Batches, batch_size: int) -> tuple[float, float]:
+def measure(
+    model: nn.Module, samples: Batches, batch_size: int, on_step: StepCallback | None = None
+) -> tuple[float, float]:
     """Mean loss and accuracy in percent of `model` on `samples`, in evaluation mode."""
     model.eval()
     criterion = nn.CrossEntropyLoss()
     tally = Tally(samples.labels.device)
-    for images, labels in samples.batches(batch_size):
+    steps = math.ceil(len(samples) / batch_size)
+    for step, (images, labels) in enumerate(samples.batches(batch_size), start=1):
         logits = model(images)
         tally.add(criterion(logits, labels), logits, labels)
+        if on_step:
+            on_step(step, steps)
     return tally.result()

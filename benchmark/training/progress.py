@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from benchmark.events import Ended, Epoch, Observer, Result, Started
@@ -12,8 +14,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-#: Seconds between two lines about a test that takes long.
-_TEST_PAUSE = 60.0
+#: Seconds between two lines about a pass over batches that takes long.
+_PAUSE = 60.0
+#: The time of a pass without gradients as a share of that of training on the same images: a backward pass computes
+#: about twice as much as a forward pass.
+_FORWARD = 1 / 3
 
 
 def duration(seconds: float) -> str:
@@ -33,6 +38,29 @@ def scale_range(epoch: Epoch) -> str:
     return f"scales {scales[0]:.2f} to {scales[-1]:.2f}  " if scales else ""
 
 
+class Passage:
+    """A pass over batches as it goes on: how long it still takes, and when that is worth another line."""
+
+    def __init__(self) -> None:
+        self._since = self._told = 0.0
+
+    def left(self, done: int, total: int) -> str:
+        """How long the pass still takes after `done` of its batches; empty after the first, which starts the clock."""
+        now = time.perf_counter()
+        if done == 1:
+            self._since = self._told = now
+            return ""
+        return duration((now - self._since) / (done - 1) * (total - done))
+
+    def line(self, verb: str, done: int, total: int) -> str:
+        """`tested 31 of 100 batches  left 2:18 min`, once a minute; else empty."""
+        left, now = self.left(done, total), time.perf_counter()
+        if done == total or now - self._told < _PAUSE:
+            return ""
+        self._told = now
+        return f"{verb} {done:,} of {total:,} batches  left {left}"
+
+
 class Watch(Observer):
     """What both kinds of progress know: the last epoch, the epochs that are left and their time."""
 
@@ -41,30 +69,44 @@ class Watch(Observer):
         self.max_epochs = 0
         self.patience: int | None = None
         self.best: Epoch | None = None
-        self._begin = 0.0
+        self.passage = Passage()
+        self._images: dict[str, int] = {}
+        self._begin = self._trained = 0.0
         self._before: int | None = 0
 
     def started(self, started: Started) -> None:
         self.max_epochs, self.patience = started.spec.max_epochs, started.spec.patience
+        self._images = started.images
         self._before = None
         self._begin = time.perf_counter()
 
     def left(self, epoch: Epoch) -> str:
-        """How long the run still takes: at least until patience ends, at most until the last epoch."""
+        """How long the run still takes, its test included: at least until patience ends, at most until the last epoch.
+
+        To be called once an epoch.
+        """
         if self._before is None:
             self._before = epoch.number - 1  # of a run that went on from a checkpoint
-        each = (time.perf_counter() - self._begin) / (epoch.number - self._before)
+        self._trained += epoch.train_time
+        count = epoch.number - self._before
+        each = (time.perf_counter() - self._begin) / count
+        test = self._test_time(self._trained / count, each)
         most = self.max_epochs - epoch.number
         least = min(epoch.patience_left, most)
         if least in (0, most):
-            return duration(each * least)
-        return f"{duration(each * least)} to {duration(each * most)}"
+            return duration(each * least + test)
+        return f"{duration(each * least + test)} to {duration(each * most + test)}"
+
+    def _test_time(self, training: float, epoch: float) -> float:
+        """Seconds that the test will take, by those of an epoch and of its training part; 0 if nothing is known."""
+        images = self._images
+        if valid := images.get("valid"):
+            return max(0.0, epoch - training) * images["test"] / valid
+        return training * _FORWARD * images["test"] / images["train"] if images.get("train") else 0.0
 
 
 class PlainProgress(Watch):
     """One line an epoch, for files and pipes."""
-
-    _tested_since = _told = 0.0
 
     def started(self, started: Started) -> None:
         super().started(started)
@@ -85,16 +127,19 @@ class PlainProgress(Watch):
             f"{epoch.train_time:.2f} s  left {self.left(epoch)}"
         )
 
+    def valid_step(self, done: int, total: int) -> None:
+        """A line each time that a minute has passed."""
+        self._pass("validated", done, total)
+
     def test_step(self, done: int, total: int) -> None:
         """A line at the start, and one each time that a minute has passed."""
-        now = time.perf_counter()
         if done == 1:
-            self._tested_since = self._told = now
             self._print(f"testing on {total:,} batches")
-        elif now - self._told >= _TEST_PAUSE and done < total:
-            self._told = now
-            left = (now - self._tested_since) / (done - 1) * (total - done)
-            self._print(f"tested {done:,} of {total:,} batches  left {duration(left)}")
+        self._pass("tested", done, total)
+
+    def _pass(self, verb: str, done: int, total: int) -> None:
+        if line := self.passage.line(verb, done, total):
+            self._print(line)
 
     def _print(self, line: str) -> None:
         # A pipe has no width to wrap at, and whoever reads it wants the line now.
@@ -108,11 +153,8 @@ class LiveProgress(Watch):
     def __init__(self, console: Console):
         super().__init__(console)
         self._bar: Progress | None = None
-        self._tested_since = 0.0
 
     def started(self, started: Started) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
         super().started(started)
         spec, where = started.spec, started.environment
         self.console.print(
@@ -120,14 +162,7 @@ class LiveProgress(Watch):
             f"lr {spec.lr:g}  [dim]{started.parameters:,} parameters, {where['device_name']}[/]",
             highlight=False,
         )
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.fields[stage]}"),
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[figures]}"),
-            console=self.console,
-            transient=True,
-        )
+        self._bar = _bar(self.console)
         self._task = self._bar.add_task("run", total=1, stage=self._stage(1), figures="")
         self._bar.start()
 
@@ -152,14 +187,15 @@ class LiveProgress(Watch):
     def _stage(self, epoch: int) -> str:
         return f"epoch [bold]{epoch}[/]/{self.max_epochs}"
 
+    def valid_step(self, done: int, total: int) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=total, stage="validating")
+
     def test_step(self, done: int, total: int) -> None:
-        if not self._bar:
-            return
-        if done == 1:
-            self._tested_since = time.perf_counter()
-        left = (time.perf_counter() - self._tested_since) / max(1, done - 1) * (total - done)
-        figures = f"ETA {duration(left)}" if done > 1 else ""
-        self._bar.update(self._task, completed=done, total=total, stage="testing", figures=figures)
+        if self._bar:
+            left = self.passage.left(done, total)
+            figures = f"ETA {left}" if left else ""
+            self._bar.update(self._task, completed=done, total=total, stage="testing", figures=figures)
 
     def _patience(self, epoch: Epoch) -> str:
         if self.patience is None:
@@ -182,3 +218,46 @@ class LiveProgress(Watch):
 def follow(console: Console) -> Watch:
     """Live progress in a terminal, plain lines elsewhere."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+#: Called after each batch with what is being done, how many batches are done and how many there are.
+PassCallback = Callable[[str, int, int], None]
+
+
+@contextlib.contextmanager
+def follow_passes(console: Console, name: str) -> Iterator[PassCallback]:
+    """Show passes of `name` over batches, one after another: a bar in a terminal, a line a minute elsewhere."""
+    passage = Passage()
+    if not console.is_terminal:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if line := passage.line(f"{name}: {what}", done, total):
+                console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+        yield tell
+        return
+    from rich.markup import escape
+
+    with _bar(console) as bar:
+        task = bar.add_task("pass", total=1, stage="", figures="", visible=False)
+
+        def draw(what: str, done: int, total: int) -> None:
+            left = passage.left(done, total)
+            stage, figures = escape(f"{name}: {what}"), f"ETA {left}" if left else ""
+            bar.update(task, completed=done, total=total, stage=stage, figures=figures, visible=True)
+
+        yield draw
+
+
+def _bar(console: Console) -> Progress:
+    """A line that is redrawn, and goes when it is stopped."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[stage]}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+        transient=True,
+    )

@@ -11,7 +11,9 @@ scalar map; and the global maximum in front of the last layer).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+import math
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +42,7 @@ def equivariance_errors(
     *,
     published_input_range: bool = False,
     batch_size: int = 16,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """The error of every object of the test split at every pair, for each stage.
 
@@ -49,6 +52,7 @@ def equivariance_errors(
             image coordinates.
         published_input_range: feed 0..255, as the published code does, where training has 0..1.
         batch_size: objects at a time.
+        on_step: called after each batch with how many are done and how many there are.
 
     Returns:
         stage -> ``[classes, instances, 6]`` in the order of `PAIRS`; NaN where the reference is all zero, and for
@@ -63,12 +67,14 @@ def equivariance_errors(
         raise NotMeasurable("no stage of this model gives one map in image coordinates")
     factor = 255.0 if published_input_range else 1.0
     shape = dataset.num_classes, dataset.num_instances
-    errors = {stage: np.empty((shape[0] * shape[1], len(PAIRS))) for stage in stages}
+    objects = shape[0] * shape[1]
+    errors = {stage: np.empty((objects, len(PAIRS))) for stage in stages}
+    steps, total = itertools.count(1), math.ceil(objects / batch_size) * (len(PAIRS) // 2)
     with torch.inference_mode(), evaluation_mode(model):
         for pair in range(0, len(PAIRS), 2):
             large, small = PAIRS[pair]
             subsets = [dataset.select("test", [scale]) for scale in (large, small)]
-            for first in range(0, shape[0] * shape[1], batch_size):
+            for first in range(0, objects, batch_size):
                 rows = slice(first, first + batch_size)
                 maps = [
                     _stage_maps(model, as_input(model, torch.from_numpy(subset.images[rows])) * factor, stages)
@@ -78,6 +84,8 @@ def equivariance_errors(
                 for stage in stages:
                     one, two = (without_scales(found[stage]) for found in maps)
                     errors[stage][rows, pair : pair + 2] = _pair_errors(one, two, positions, (large, small))
+                if on_step:
+                    on_step(next(steps), total)
     return {stage: values.reshape(*shape, len(PAIRS)) for stage, values in errors.items()}
 
 

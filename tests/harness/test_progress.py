@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmark.events import Epoch
+from benchmark.events import Epoch, Observer, Started
 from benchmark.spec import RunSpec
 from benchmark.training.execution import execute
-from benchmark.training.progress import LiveProgress, PlainProgress, Watch, duration
+from benchmark.training.progress import LiveProgress, PlainProgress, Watch, duration, follow_passes
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,62 @@ def test_time_that_is_left(monkeypatch: pytest.MonkeyPatch, number: int, patienc
     monkeypatch.setattr("time.perf_counter", lambda: 10.0 * number)
     epoch = Epoch(number, 1.0, 50.0, 1.0, 1.0, 50.0, 50.0, patience_left, 0.0, {})
     assert watch.left(epoch) == told
+
+
+@pytest.mark.parametrize(
+    ("images", "test"),
+    [
+        ({"train": 100, "valid": 50, "test": 200}, "28 s"),  # 7 s of validation
+        ({"train": 100, "test": 200}, "2.0 s"),  # 3 s of training
+        ({}, "0.0 s"),
+    ],
+)
+def test_the_test_belongs_to_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, spec: RunSpec, images: dict[str, int], test: str
+) -> None:
+    watch = Watch(Console(file=io.StringIO()))
+    monkeypatch.setattr("time.perf_counter", lambda: 0.0)
+    watch.started(Started("", spec, 0.0, 1, {}, images))
+    monkeypatch.setattr("time.perf_counter", lambda: 10.0)
+    assert watch.left(Epoch(1, 1.0, 50.0, 3.0, 1.0, 50.0, 50.0, 0, 0.0, {})) == test
+
+
+def test_long_passes_are_told_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.StringIO()
+    with follow_passes(Console(file=told), "xu seed 1") as on_step:
+        for part in ("equivariance", "indices"):
+            for done in range(1, 41):
+                monkeypatch.setattr("time.perf_counter", lambda done=done: 2.0 * done)
+                on_step(part, done, 40)
+    assert told.getvalue().splitlines() == [
+        "xu seed 1: equivariance 31 of 40 batches  left 18 s",
+        "xu seed 1: indices 31 of 40 batches  left 18 s",
+    ]
+
+
+def test_long_passes_have_a_bar() -> None:
+    drawn = io.StringIO()
+    with follow_passes(Console(file=drawn, force_terminal=True, width=120), "xu [fixed]") as on_step:
+        for done in range(1, 4):
+            on_step("indices", done, 3)
+    assert "xu [fixed]: indices" in drawn.getvalue()
+
+
+def test_validation_is_followed_too(spec: RunSpec) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    class Seeing(Observer):
+        def started(self, started: Started) -> None:
+            assert started.images == {"train": 64, "valid": 64, "test": 4 * 48}
+
+        def valid_step(self, done: int, total: int) -> None:
+            seen.append(("valid", done, total))
+
+        def epoch(self, epoch: Epoch) -> None:
+            seen.append(("epoch", epoch.number, 1))
+
+    execute(spec.replace(max_epochs=1), device="cpu", observers=[Seeing()])
+    assert seen == [*(("valid", done, 4) for done in range(1, 5)), ("epoch", 1, 1)]
 
 
 def test_a_long_test_is_told_about(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,8 @@ class Trained:
         seen: sides in pixels of the objects that it was trained on; None where training shows all sizes.
         predictions, model, objects: functions that load the predictions for the test split, the trained model on its
             device, and a data set that holds each object at all sizes.
+        on_step: called by metrics that go through the model, after each batch, with the metric's name, how many of its
+            batches are done and how many there are.
     """
 
     def __init__(
@@ -98,8 +100,9 @@ class Trained:
         predictions: Callable[[], Predictions],
         model: Callable[[], nn.Module],
         objects: Callable[[], StirDataset],
+        on_step: Callable[[str, int, int], None] = lambda metric, done, total: None,
     ):
-        self.spec, self.seen = spec, seen
+        self.spec, self.seen, self.on_step = spec, seen, on_step
         self._predictions, self._model, self._objects = predictions, model, objects
 
     @functools.cached_property

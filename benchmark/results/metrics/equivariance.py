@@ -14,7 +14,13 @@ def measure(run: Trained, *, published_input_range: bool = False) -> Findings:
     from siconvnet.metrics.equivariance import PUBLISHED_PAIRS, equivariance_errors, pairs_outside
 
     found = Findings()
-    errors = equivariance_errors(run.model, run.objects, run.info.stages, published_input_range=published_input_range)
+    errors = equivariance_errors(
+        run.model,
+        run.objects,
+        run.info.stages,
+        published_input_range=published_input_range,
+        on_step=functools.partial(run.on_step, "equivariance"),
+    )
     suffix = "_255" if published_input_range else ""
     evaluation = run.spec.settings.evaluation
     outside = pairs_outside(run.seen or ())

@@ -14,6 +14,9 @@ from benchmark.results.metrics.base import Figure, Findings, Metric, Trained, na
 OBJECT = 33
 """Whose index maps are kept whole: the icon of the paper's figure, or the last object of a smaller dataset."""
 
+#: Images that go through the model at a time.
+_BATCH = 16
+
 
 def measure(run: Trained) -> Findings:
     """Correlation of the winning index with the size, consistency of the kernel, and the index maps of one object."""
@@ -27,13 +30,14 @@ def measure(run: Trained) -> Findings:
     winners: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}
     kept: dict[str, list[np.ndarray]] = {pool: [] for pool in pools}
     first = 0
-    for batch in scale_indices(model, subset.images, pools):
+    for step, batch in enumerate(scale_indices(model, subset.images, pools, _BATCH), start=1):
         rows = np.arange(first, first + len(batch[pools[0]]))
         for pool, indices in batch.items():
             means[pool].append(per_channel(indices))
             winners[pool].append(most_frequent(indices))
             kept[pool].append(indices[rows % objects == shown])
         first += len(rows)
+        run.on_step("indices", step, math.ceil(len(subset.images) / _BATCH))
     arrays: dict[str, np.ndarray] = {"scales": subset.scales, "object": np.array(shown)}
     for number, pool in enumerate(pools, 1):
         winner = np.concatenate(winners[pool])
