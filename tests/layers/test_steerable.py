@@ -11,18 +11,11 @@ import torch.nn.functional as F
 
 from siconvnet.bases import make_basis
 from siconvnet.errors import InvalidArgument
-from siconvnet.functional import costs, plain_math
+from siconvnet.functional import plain_math
 from siconvnet.layers.learned_scales import LearnableScales
 from siconvnet.layers.steerable import SESConv_H_H, SESConv_H_H_1x1, SESConv_Z2_H, SESMaxProjection, steer
 
 SCALES = [1.5, 2.1, 3.0]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_small(monkeypatch):
-    """The small layers of tests would all be computed plainly, and hold the plain way against itself."""
-    monkeypatch.setattr(costs, "is_small", lambda *convolutions: False)
-    monkeypatch.setattr(costs, "gains_by_parts", lambda whole, sides: True)
 
 
 @pytest.fixture(autouse=True)
