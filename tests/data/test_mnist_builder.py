@@ -141,6 +141,7 @@ def test_damaged_idx_files(damage, idx_folder):
         (gzip.compress(b"\0" * (2**26 + 1)), "too large"),
         (None, "not a regular file"),
     ],
+    ids=["cut off", "damaged", "too large", "a pipe"],
 )
 def test_gzipped_files_that_are_not_to_be_unpacked(content, reason, tmp_path):
     path = tmp_path / "t10k-labels-idx1-ubyte.gz"
