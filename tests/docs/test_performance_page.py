@@ -48,8 +48,16 @@ def test_the_readme_says_what_the_table_does():
     }
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     for words, models in kinds.items():
-        (span,) = re.findall(rf"(\d+) to (\d+) times (?:as fast as by plain convolutions )?{words}", readme)
+        plainly = r"(?:as fast as by this library's plain convolutions )?"
+        (span,) = re.findall(rf"(\d+) to (\d+) times {plainly}{words}", readme)
         assert tuple(map(int, span)) == (round(ratios[models].min()), round(ratios[models].max())), words
+    original = pd.read_csv(ROOT / "results" / "measured" / "original-amd-epyc-1-thread.csv").set_index("model")["ratio"]
+    (told,) = re.findall(r"(\S+) times as fast for conv3d and (\S+) times for xu", readme)
+    assert told == tuple(f"{original[model]:.1f}" for model in ("conv3d", "xu"))
+
+
+def test_no_layer_is_slower_by_the_way_it_takes():
+    assert pd.read_csv(ROOT / "results" / "measured" / "paths-amd-epyc-1-thread.csv")["ratio"].max() <= 1.1
 
 
 def test_the_constants_of_a_layer_take_the_memory_that_the_page_says():
