@@ -3,6 +3,12 @@
 from siconvnet.layers.conv import Conv2d
 from siconvnet.layers.conv3d import Conv3dMax
 from siconvnet.layers.dss import DssConv2d, DssLift
+from siconvnet.layers.gaussian_derivatives import (
+    GaussianDerivativeConv2d,
+    ScaleChannelBatchNorm,
+    ScaleChannelPool,
+    ScaleChannelSpatialPool,
+)
 from siconvnet.layers.kanazawa import KanazawaConv2d
 from siconvnet.layers.learned_scales import LearnableScales
 from siconvnet.layers.pooling import GlobalMaxPool
@@ -23,6 +29,7 @@ __all__ = [
     "FieldLength",
     "FieldMaxPool",
     "FieldToField",
+    "GaussianDerivativeConv2d",
     "GlobalMaxPool",
     "KanazawaConv2d",
     "LearnableScales",
@@ -32,6 +39,9 @@ __all__ = [
     "SESMaxProjection",
     "SacnnConv2d",
     "ScalarToField",
+    "ScaleChannelBatchNorm",
+    "ScaleChannelPool",
+    "ScaleChannelSpatialPool",
     "ScalePool",
     "ScaleSteerableConv2d",
     "SiConv2d",

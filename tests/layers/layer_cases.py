@@ -13,6 +13,8 @@ IMAGES, MAPS = (2, 2, 12, 12), (2, 2, 5, 9, 9)
 CASES = {
     "Conv2d": (lambda: layers.Conv2d(2, 3, 5), IMAGES),
     "Conv3dMax": (lambda: layers.Conv3dMax(2, 3, 3), MAPS),
+    "GaussianDerivativeConv2d": (lambda: layers.GaussianDerivativeConv2d(2, 3, (0.7, 1.0, 1.4), 3), IMAGES),
+    "GaussianDerivativeConv2d, maps": (lambda: layers.GaussianDerivativeConv2d(2, 3, (0.7, 1, 1.4, 2, 2.8)), MAPS),
     "KanazawaConv2d": (lambda: layers.KanazawaConv2d(2, 3, 3, [0.8, 1.0, 1.26]), IMAGES),
     "KanazawaConv2d padded": (lambda: layers.KanazawaConv2d(2, 3, 3, [0.3, 1.0], stride=2, padding=1), IMAGES),
     "DssConv2d": (lambda: layers.DssConv2d(2, 3, 3, 4, window=2), MAPS),

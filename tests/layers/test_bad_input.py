@@ -14,6 +14,7 @@ from siconvnet.errors import InvalidArgument
 from siconvnet.layers import (
     Conv2d,
     Conv3dMax,
+    GaussianDerivativeConv2d,
     GlobalMaxPool,
     KanazawaConv2d,
     LearnableScales,
@@ -33,6 +34,7 @@ from siconvnet.names import POOL_MODES
 LAYERS: dict[str, tuple[nn.Module, list[int]]] = {
     "Conv2d": (Conv2d(2, 3, 5), [1, 2, 12, 12]),
     "Conv3dMax": (Conv3dMax(2, 3, 3), [1, 2, 4, 12, 12]),
+    "GaussianDerivativeConv2d": (GaussianDerivativeConv2d(2, 3, (1.0, 1.4)), [1, 2, 12, 12]),
     "KanazawaConv2d": (KanazawaConv2d(2, 3, 5, [0.63, 1.0, 1.26]), [1, 2, 12, 12]),
     "SacnnConv2d": (SacnnConv2d(2, 3, 5, (1.0, 2.0)), [1, 2, 12, 12]),
     "SESConv_H_H": (SESConv_H_H(2, 3, 1, 5, 3, [1.0, 1.5], bias=True), [1, 2, 2, 12, 12]),

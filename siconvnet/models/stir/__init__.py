@@ -31,6 +31,12 @@ def _sacnn(kind: str, short: str, **options: Any) -> ModelInfo:
     return _model(name, "sacnn:Sacnn", label, "rescaled kernels", papers.AFTER_ALTSTIDL, options=options, **_POOLS)
 
 
+def _gaussian_derivatives(name: str, label: str, paper: Paper, *, pool: str) -> ModelInfo:
+    known = {"stages": ("act1", "act2", "act3"), "scale_pools": ("scale_pool",) if pool == "max" else ()}
+    factory = "gaussian_derivatives:GaussianDerivativeNet"
+    return _model(name, factory, label, "scale channels", paper, options={"pool": pool}, **known)
+
+
 MODELS = (
     _model("standard", "standard:Standard", "Standard", "baseline", papers.ALTSTIDL, **_STAGES),
     _scale_pool("pixel"),
@@ -57,5 +63,7 @@ MODELS = (
     _sacnn("s", "at", num_bases=1, select="attention"),
     _sacnn("m", "mp", num_bases=2, select="max"),
     _sacnn("m", "at", num_bases=2, select="attention"),
+    _gaussian_derivatives("gauss_der", "Gauss. deriv.", papers.LINDEBERG, pool="max"),
+    _gaussian_derivatives("gauss_der_avg", "Gauss. deriv. avg", papers.PERZANOWSKI, pool="mean"),
 )
 """In the order of tables."""
