@@ -99,8 +99,9 @@ MODELS: dict[str, Look] = {
     "sacnn_s_at": Look("SACNN-S-AT", "#b08fd8", "H", _DOTTED),
     "sacnn_m_mp": Look("SACNN-M-MP", "#b15928", "8", _DOTTED),
     "sacnn_m_at": Look("SACNN-M-AT", "#c9966b", "1", _MIXED),
-    "gauss_der": Look("Gauss. deriv.", "#117733", "$G$"),
+    "gauss_der": Look("Gauss. deriv.", "#2f7d1f", "$G$"),
     "gauss_der_avg": Look("Gauss. deriv. avg", "#6abf7b", "$g$", _DASHED),
+    "log_polar": Look("Log-polar", "#e0556f", "$L$", _DOTTED),
 }
 DATASETS: dict[str, Look] = {
     "emoji": Look("Emoji", "#e69f00", "o"),
@@ -109,7 +110,7 @@ DATASETS: dict[str, Look] = {
     "aerial": Look("Aerial", "#007358", "^"),
     "signs": Look("Signs (synthetic)", "#cc3311", "v"),
 }
-_SPARE_COLOURS = ("#44aa99", "#cc6677", "#332288", "#999933", "#aa4499")
+_SPARE_COLOURS = ("#44aa99", "#117733", "#cc6677", "#332288", "#999933", "#aa4499")
 _SPARE_MARKERS = ("2", "3", "4", "+")
 
 

@@ -11,6 +11,7 @@ from siconvnet.layers.gaussian_derivatives import (
 )
 from siconvnet.layers.kanazawa import KanazawaConv2d
 from siconvnet.layers.learned_scales import LearnableScales
+from siconvnet.layers.log_polar import LogPolar, WrapAngles
 from siconvnet.layers.pooling import GlobalMaxPool
 from siconvnet.layers.sacnn import SacnnConv2d
 from siconvnet.layers.scale_conv import ScalePool, SiConv2d, SiConvPool2d
@@ -33,6 +34,7 @@ __all__ = [
     "GlobalMaxPool",
     "KanazawaConv2d",
     "LearnableScales",
+    "LogPolar",
     "SESConv_H_H",
     "SESConv_H_H_1x1",
     "SESConv_Z2_H",
@@ -46,6 +48,7 @@ __all__ = [
     "ScaleSteerableConv2d",
     "SiConv2d",
     "SiConvPool2d",
+    "WrapAngles",
     "XuConv2d",
     "XuScaleConv2d",
 ]

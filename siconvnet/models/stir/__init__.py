@@ -65,5 +65,6 @@ MODELS = (
     _sacnn("m", "at", num_bases=2, select="attention"),
     _gaussian_derivatives("gauss_der", "Gauss. deriv.", papers.LINDEBERG, pool="max"),
     _gaussian_derivatives("gauss_der_avg", "Gauss. deriv. avg", papers.PERZANOWSKI, pool="mean"),
+    _model("log_polar", "log_polar:LogPolarNet", "Log-polar", "rescaled inputs", papers.ESTEVES),
 )
 """In the order of tables."""
