@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siconvnet.datasets import SPLITS, StirDataset, load_dataset
+from siconvnet.datasets.schema import stream_images
 from siconvnet.errors import DatasetError
 
 # Of the files as this package builds them: Debian 12, cairo 1.16, CairoSVG 2.9, scikit-image 0.26.
@@ -86,7 +87,23 @@ def checksum(array: npt.NDArray) -> str:
 
 def compare(arrays: Mapping[str, npt.NDArray], expected: Mapping[str, str]) -> tuple[Check, ...]:
     """Compare arrays with their expected checksums."""
-    return tuple(Check(key, digest, checksum(arrays[key])) for key, digest in expected.items())
+    return _checks({key: checksum(arrays[key]) for key in expected}, expected)
+
+
+def _checks(found: Mapping[str, str], expected: Mapping[str, str]) -> tuple[Check, ...]:
+    return tuple(Check(key, digest, found[key]) for key, digest in expected.items())
+
+
+def _checksum_of_images(path: Path) -> str:
+    """`checksum` of the images of a file, of which there may be more than fit in memory.
+
+    Raises:
+        DatasetError: the pixels are damaged.
+    """
+    digest = hashlib.sha256()
+    for _, images in stream_images(path):
+        digest.update(images)
+    return digest.hexdigest()[:32]
 
 
 def _check_labels(dataset: StirDataset) -> None:
@@ -129,5 +146,5 @@ def verify(name_or_path: str | os.PathLike[str]) -> Report:
     }
     content = ", ".join(f"{word}: {count:,}" for word, count in numbers.items())
     # Read in any case: only then is it known that the pixels are not damaged.
-    arrays: dict[str, npt.NDArray] = {"imgs": dataset.images, "psts": dataset.header.positions}
-    return Report(dataset.path, dataset.name, content, compare(arrays, CHECKSUMS.get(dataset.name, {})))
+    found = {"imgs": _checksum_of_images(dataset.path), "psts": checksum(dataset.header.positions)}
+    return Report(dataset.path, dataset.name, content, _checks(found, CHECKSUMS.get(dataset.name, {})))

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from benchmark.data import verify
 from benchmark.data.custom import custom_path
 from benchmark.spec import RunSpec
 from siconvnet.datasets import dataset_path, list_datasets, load_dataset
@@ -50,6 +52,21 @@ def test_verify_a_changed_file(benchmark, tmp_path):
     assert "imgs    DIFFERENT" in out and "psts    ok" in out
     assert err.startswith(f"error: {path} is not emoji as it is known: imgs has checksum")
     assert err.count("\n") == 1
+
+
+def test_verifying_takes_little_memory(tmp_path):
+    path, repeats = tmp_path / "large.npz", 8
+    with np.load(dataset_path("emoji")) as file:
+        arrays = {key: np.repeat(file[key], repeats, axis=3) for key in ("lbls", "scls", "psts")}
+        images = np.zeros((*arrays["lbls"].shape, 64, 64), np.uint8)
+        np.savez_compressed(path, imgs=images, **arrays, lbldata=file["lbldata"], metadata=file["metadata"])
+    tracemalloc.start()
+    try:
+        assert "images: 41,472" in verify(path).content
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes / 4
 
 
 def test_verify_a_file_of_unknown_content(benchmark, tmp_path):
