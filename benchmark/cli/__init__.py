@@ -23,6 +23,7 @@ from benchmark.system.memory import out_of_memory
 from siconvnet import __version__
 from siconvnet.errors import InvalidArgument, SiconvnetError, UnknownName
 from siconvnet.registry import PluginWarning
+from siconvnet.safe_text import printable
 
 #: Heading of `benchmark --help` -> command -> where it is.
 SECTIONS = {
@@ -162,7 +163,7 @@ def run_command(command: click.Command, name: str, argv: Sequence[str] | None = 
         if debug:
             raise
         code, line = explain(error)
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {printable(line)}", err=True)
         return code
 
 

@@ -12,6 +12,7 @@ from benchmark.store.errors import Refused
 from benchmark.training import records
 from benchmark.training.records import Record, RecordError
 from siconvnet.errors import SiconvnetError
+from siconvnet.safe_text import printable
 
 if TYPE_CHECKING:
     from benchmark.store import Store
@@ -103,7 +104,7 @@ def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
         known = None if once or record.status != "FINISHED" else store.find_repeated(record)
         run_id = store.log_record(record, once=once, repeats=known.run_id if known else "")
     except Refused as error:
-        return Outcome(folder, error=f"{folder.name}: {error}")
+        return Outcome(folder, error=printable(f"{folder.name}: {error}"))
     try:
         if not keep:
             records.remove(folder)

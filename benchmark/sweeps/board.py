@@ -15,6 +15,7 @@ from benchmark.sweeps import grid
 from benchmark.sweeps.executors.base import FINISHED, Outcome, Progress
 from benchmark.sweeps.grid import Plan
 from benchmark.training.progress import duration
+from siconvnet.safe_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,6 +200,7 @@ class Board:
 
     def say(self, line: str) -> None:
         """One line for a person, also kept in the log."""
+        line = printable(line)
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
         with contextlib.suppress(OSError, ValueError):
             self.console.file.flush()

@@ -33,6 +33,7 @@ from benchmark.training import record_schema
 from benchmark.training.record_schema import Description
 from siconvnet.errors import SiconvnetError
 from siconvnet.regular_files import open_regular
+from siconvnet.safe_text import printable
 from siconvnet.whole_files import sync
 
 #: What is written. Format 1, without checksums and the model's key, is still read.
@@ -50,7 +51,10 @@ _TEXT_LIMIT, _ARRAY_LIMIT = 64 * 2**20, 512 * 2**20
 
 
 class RecordError(SiconvnetError):
-    """A record folder that cannot be written or is not what it should be."""
+    """A record folder that cannot be written or is not what it should be; its line holds nothing but text."""
+
+    def __init__(self, line: str):
+        super().__init__(printable(line))
 
 
 @dataclass(frozen=True)

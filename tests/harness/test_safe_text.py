@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.cli import main
 from benchmark.system.files import csv_text
+from benchmark.training import records
 from siconvnet.safe_text import csv_cell, markdown_cell, printable
 
 HOSTILE = ["\x1b[31mred", "\x1b]0;title\x07", "a\rb", "a\u202eb", "\ud800", "a\x9bK"]
@@ -57,3 +59,18 @@ def test_what_a_store_says_can_be_shown(database: Path) -> None:
     (found,) = store.read()
     assert found.params["model"] == "=cmd\\x1b[31m"
     assert (found.tags["reason"], found.tags["last_lines"]) == ("\\x1b[2Jgone", "a\nb\\x07")
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jgone", "a\rb", "two\nlines", "\udcffraw"])
+def test_a_folder_s_name_commands_no_terminal(
+    tmp_path: Path, database: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = tmp_path / "in" / name
+    folder.mkdir(parents=True)
+    (folder / records.RECORD).write_text('{"format": "\x1b[31m"}', encoding="utf-8")
+    with pytest.raises(records.RecordError) as caught:
+        records.read(folder)
+    assert str(caught.value).isprintable()
+    assert main(["ingest", str(tmp_path / "in"), "--tracking-uri", str(database)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and line.isprintable()
