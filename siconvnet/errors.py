@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from siconvnet.safe_text import brief
+
 
 class SiconvnetError(Exception):
     """Base of all errors with a message meant for a person."""
@@ -29,9 +31,9 @@ class UnknownName(InvalidArgument, LookupError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]):
         self.kind, self.name, self.known = kind, str(name), sorted(known)
-        near = difflib.get_close_matches(self.name.lower(), self.known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(brief(self.name).lower(), self.known, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {self.name!r}.{hint} Known: {', '.join(self.known) or 'none'}.")
+        super().__init__(f"unknown {kind} {brief(self.name)!r}.{hint} Known: {', '.join(self.known) or 'none'}.")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
         return type(self), (self.kind, self.name, self.known)

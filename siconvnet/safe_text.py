@@ -20,6 +20,11 @@ def printable(text: object, *, lines: bool = False) -> str:
     )
 
 
+def brief(text: str, limit: int = 200) -> str:
+    """The text, cut off where it is longer than an error message should quote."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def markdown_cell(text: str) -> str:
     """The text in a cell of a Markdown table: it ends no cell, is no tag and no link."""
     return re.sub(r"[\\|<`]|(?<=\])\(", r"\\\g<0>", printable(text))

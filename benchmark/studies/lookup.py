@@ -88,9 +88,9 @@ def check_names(study: Study[Any], dataset: str, values: Mapping[str, Any]) -> N
     known = settings_of(study.settings)
     unknown = next((name for name in values if name not in known), None)
     missing = next((found for found in known.values() if found.required and found.name not in values), None)
-    if (unknown or missing) and not study.owns(dataset):  # what is wrong is the data set, not the settings
+    if (unknown is not None or missing) and not study.owns(dataset):  # what is wrong is the data set, not the settings
         raise unknown_dataset(dataset)
-    if unknown:
+    if unknown is not None:
         if any(unknown in settings_of(each.settings) for each in all_studies()):
             told = option_text(unknown, values[unknown])
             raise InvalidArgument(f"{told} does not apply to a run on {dataset}; leave it out.")

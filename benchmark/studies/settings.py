@@ -22,6 +22,7 @@ from benchmark.protocol import Protocol
 from benchmark.studies import axes
 from benchmark.studies.axes import Axis
 from siconvnet.errors import InvalidArgument
+from siconvnet.safe_text import brief
 
 _KEY = "setting"
 #: Neither a name nor a number of a run exceeds these; larger values are mistakes or malice.
@@ -340,4 +341,4 @@ def option_text(name: str, value: object) -> str:
     text = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{text}" if value else f"--no-{text}"
-    return f"--{text} {value}"
+    return f"--{text} {brief(str(value))}"

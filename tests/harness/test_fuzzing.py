@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.events import Result
@@ -42,8 +42,11 @@ SPECS = [
 
 
 def read_spec(values: dict[str, Any]) -> None:
-    with contextlib.suppress(InvalidArgument):
+    try:
         spec = RunSpec.from_dict(values)
+    except InvalidArgument as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
+    else:
         # What is accepted can be named, stored, and found again.
         assert RunSpec.from_dict(spec.to_dict()) == spec
         assert spec.name.isprintable() and spec.setting
@@ -58,6 +61,9 @@ def changes(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 NAMES = sorted({name for spec in SPECS for name in spec.to_dict()} | {"scale_parameterisation", "unheard_of"})
 
 
+@example(SPECS[0], {"": 1}, set())
+@example(SPECS[0], {"amp": "9" * 5000}, set())
+@example(SPECS[0], {"9" * 5000: 1}, set())
 @given(st.sampled_from(SPECS), changes(NAMES), st.sets(st.sampled_from(NAMES), max_size=2))
 @settings(max_examples=300, deadline=None)
 def test_any_values_of_a_run(spec: RunSpec, changed: dict[str, Any], dropped: set[str]) -> None:
@@ -67,8 +73,8 @@ def test_any_values_of_a_run(spec: RunSpec, changed: dict[str, Any], dropped: se
 
 @pytest.mark.slow
 @given(st.sampled_from(SPECS), changes(NAMES), st.sets(st.sampled_from(NAMES), max_size=2))
-@settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_hundred_thousand_values_of_a_run(spec: RunSpec, changed: dict[str, Any], dropped: set[str]) -> None:
+@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+def test_thousands_of_values_of_a_run(spec: RunSpec, changed: dict[str, Any], dropped: set[str]) -> None:
     values = {**spec.to_dict(), **changed}
     read_spec({name: value for name, value in values.items() if name not in dropped})
 
@@ -135,8 +141,8 @@ def test_any_value_anywhere_in_a_record(record: Path, name: str, where: int, val
 
 @pytest.mark.slow
 @given(DOCUMENTS, st.integers(0, 10**6), ODD, HOW)
-@settings(max_examples=20_000, **QUIET)
-def test_twenty_thousand_values_in_a_record(record: Path, name: str, where: int, value: Any, how: str) -> None:
+@settings(max_examples=2_000, **QUIET)
+def test_thousands_of_values_in_a_record(record: Path, name: str, where: int, value: Any, how: str) -> None:
     change_a_value(record, name, where, value, how)
 
 
@@ -157,4 +163,4 @@ def test_bytes_at_random_in_a_record(record: Path) -> None:
 
 @pytest.mark.slow
 def test_many_bytes_at_random_in_a_record(record: Path) -> None:
-    damage_at_random(record, 10_000)
+    damage_at_random(record, 3_000)
