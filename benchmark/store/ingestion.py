@@ -27,7 +27,7 @@ class Outcome:
     """What became of one record folder.
 
     Attributes:
-        record: None where it could not be read or logged.
+        record: None where it could not be read or logged; of a copy that is gone.
         run_id: of MLflow, where it was logged now.
         repeats: the run of MLflow that was there of the same spec, and still counts in tables.
         error: why it could not be read, logged or removed; the folder stays.
@@ -97,12 +97,12 @@ def _locked(root: Path) -> list[Path]:
 
 def _ingest(folder: Path, store: Store, *, keep: bool, once: bool) -> Outcome:
     try:
-        record = records.read(folder)
+        with records.private_copy(folder) as copy:
+            record = records.read(copy)
+            known = None if once or record.status != "FINISHED" else store.find_repeated(record)
+            run_id = store.log_record(record, once=once, repeats=known.run_id if known else "")
     except RecordError as error:
         return Outcome(folder, error=str(error))
-    try:
-        known = None if once or record.status != "FINISHED" else store.find_repeated(record)
-        run_id = store.log_record(record, once=once, repeats=known.run_id if known else "")
     except Refused as error:
         return Outcome(folder, error=printable(f"{folder.name}: {error}"))
     try:

@@ -16,6 +16,7 @@ import math
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 import warnings
 import zipfile
@@ -243,6 +244,29 @@ def find_finished(root: Path | str, spec_hash: str) -> Record | None:
     return None
 
 
+@contextlib.contextmanager
+def private_copy(folder: Path) -> Iterator[Path]:
+    """A copy of a record in a folder that only this user can write, for the block.
+
+    What is read from it is what is taken over from it, whatever becomes of the record meanwhile.
+
+    Raises:
+        RecordError: a file of the record is not a regular file, or cannot be copied.
+    """
+    with tempfile.TemporaryDirectory(prefix="siconvnet-") as place:
+        copy = Path(place) / folder.name
+        try:
+            _refuse_link(folder)
+            copy.mkdir()
+            for name in FILES:
+                if os.path.lexists(folder / name):  # of one that is missing, `read` says so
+                    with _opened(folder / name) as source, (copy / name).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+        except RecordError as error:
+            raise RecordError(f"{folder.name}: {error}") from None
+        yield copy
+
+
 def read(folder: Path | str) -> Record:
     """Read a record and check all of it: kinds, names and ranges, checksums, weights, and whether its figures are
     those of its predictions. Nothing is imported that the record names.
@@ -257,9 +281,13 @@ def read(folder: Path | str) -> Record:
         raise RecordError(f"{folder.name}: {error}") from None
 
 
-def _read(folder: Path) -> Record:
+def _refuse_link(folder: Path) -> None:
     if folder.is_symlink():
         raise RecordError("it is a symbolic link; give the folder that it leads to.")
+
+
+def _read(folder: Path) -> Record:
+    _refuse_link(folder)
     content = _content(folder / RECORD)
     with _within(RECORD):
         found = record_schema.format_of(content)

@@ -263,6 +263,28 @@ def test_record_that_is_being_logged_belongs_to_who_logs_it(
     assert (tags["host"], tags["pid"], tags["process_start"]) == ("node7", "7", "7")
 
 
+def test_what_was_checked_is_what_is_logged(
+    result: Result, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that somebody exchanges for a link between the check and the copy gives nothing else away."""
+    (secret := tmp_path / "secret").write_text("a private key", encoding="utf-8")
+    folder = records.write(result, tmp_path / "records")
+    weights = (folder / records.WEIGHTS).read_bytes()
+    read = records.read
+
+    def read_and_exchange(place: Path) -> records.Record:
+        record = read(place)
+        (folder / records.WEIGHTS).unlink()
+        (folder / records.WEIGHTS).symlink_to(secret)
+        return record
+
+    monkeypatch.setattr(records, "read", read_and_exchange)
+    (outcome,) = ingest(tmp_path / "records", store)
+    assert outcome.run_id
+    with store.artifact(outcome.run_id, records.WEIGHTS) as path:
+        assert path.read_bytes() == weights
+
+
 def test_failure_counts_as_an_end_from_a_moment_on(result: Result, store: Store) -> None:
     spec = result.started.spec
     failed = store.start(result.started)
