@@ -90,8 +90,12 @@ class Workplace:
             write_text(self.store, store + "\n")
 
     def tidy(self, spec_hash: str = "") -> None:
-        """Remove the halves that a killed process left, of one run or of all. Those of a run that goes on stay."""
+        """Remove the halves and claims that a killed process left, of one run or of all. Those of a run that goes on
+        stay."""
         key = spec_hash[:16]
+        for left in [*self.claims.glob(f"{key}*.lock"), *self.claims.glob(f"{key}*.json")]:
+            with self.claim(left.stem):
+                pass  # one that nobody holds goes with its end
         for partial in self.records.glob(f"{PARTIAL}{key}*"):
             with self.claim(partial.name.removeprefix(PARTIAL).partition("-")[0]) as mine:
                 if mine:

@@ -204,3 +204,14 @@ def test_death_is_noticed_though_nothing_tells_of_it(place: Workplace) -> None:
     assert outcome.kind == DIED  # type: ignore[union-attr]
     held.close()
     worker.end()
+
+
+def test_claims_of_killed_processes_are_removed(tmp_path):
+    place, other = Workplace(tmp_path / "work"), Workplace(tmp_path / "work")
+    place.prepare()
+    for name in ("a" * 16 + ".lock", "a" * 16 + ".json", "b" * 16 + ".json"):
+        (place.claims / name).write_text("{}")
+    with other.claim("c" * 64):
+        other.say("c" * 64, epoch=1)
+        place.prepare()
+        assert sorted(path.name[0] + path.suffix for path in place.claims.iterdir()) == ["c.json", "c.lock"]
