@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmark.cli import main
@@ -17,6 +17,16 @@ from benchmark.store.run_states import RunState, read_states
 from benchmark.training.work_folder import Workplace
 
 SCRIPT = Path(sys.executable).parent / "benchmark"
+
+
+def with_options(line: Sequence[str], more: Sequence[str]) -> list[str]:
+    """The line with further options, each in place of one of its name that has a value."""
+    given = list(line)
+    for option in more:
+        if option.startswith("--") and option in given:
+            place = given.index(option)
+            del given[place : place + 2]
+    return [*given, *more]
 
 
 class Bench:
@@ -32,7 +42,8 @@ class Bench:
     def line(self, *more: str, seeds: str = "1-3", epochs: str = "1") -> list[str]:
         """The sweep of the tests: the standard model on two icons."""
         grid = ["--models", "standard", "--datasets", str(self.icons), "--evaluations", "2", "--kernel-sizes", "3"]
-        return ["sweep", *grid, "--seeds", seeds, "--epochs", epochs, "--patience", epochs, *self.where(), *more]
+        line = ["sweep", *grid, "--seeds", seeds, "--epochs", epochs, "--patience", epochs, *self.where()]
+        return with_options(line, more)
 
     def where(self) -> list[str]:
         return ["--tracking-uri", self.uri, "--work-dir", str(self.place.root)]

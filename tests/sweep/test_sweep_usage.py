@@ -17,7 +17,8 @@ from sweep_bench import Bench
         (["--tracking-uri", "ftp://x"], "not accepted"),
         (["--seeds", "3-1"], "empty"),
         (["--work-dir", "/dev/null/x"], "cannot write"),
-        (["--seeds", "1" * 5000], "whole number of at most 18 digits"),
+        (["--seeds", "1" * 4000], "whole number of at most 18 digits"),
+        (["--seeds", "1" * 5000], "one of more than 4,096 characters"),
         (["--checkpoint-every", "nan"], "'nan' is no finite number"),
         (["--executor", "ray", "--device", "cpu", "--ray-gpus", "0.5"], "--device cpu contradicts --ray-gpus 0.5"),
         (["--executor", "ray", "--device", "cuda", "--ray-gpus", "0"], "--device cuda contradicts --ray-gpus 0"),
@@ -29,7 +30,7 @@ def test_wrong_usage_is_one_line_before_anything_starts(
 ) -> None:
     from benchmark.cli import main
 
-    code = main([*bench.line(), *line])
+    code = main(bench.line(*line))
     out, err = capsys.readouterr()
     assert code in (1, 2)
     assert (out, err.count("\n")) == ("", 1)
