@@ -196,7 +196,8 @@ def leaderboard(
         "note",
         "label",
     ]
-    table = table.reindex(columns=columns).astype({"n": "Int64", "parameters": "Int64"})
+    counts = ["n", "parameters", *(f"{slug(source)}_n" for source in sources)]
+    table = table.reindex(columns=columns).astype(dict.fromkeys(counts, "Int64"))
     return Leaderboard(study, figure, table, () if published_only and len(sources) == 1 else sources, chance or {})
 
 
