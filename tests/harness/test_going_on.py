@@ -123,7 +123,8 @@ def test_force_starts_anew(long: RunSpec, tmp_path: Path, capsys: Capture) -> No
 def test_run_that_another_process_trains_is_refused(spec: RunSpec, tmp_path: Path, capsys: Capture) -> None:
     place = Workplace(tmp_path / "work")
     place.prepare()
-    arguments = line(spec, "--records", str(tmp_path / "records"), "--work-dir", str(place.root), "--patience", "10")
+    spec = spec.replace(patience=10)
+    arguments = line(spec, "--records", str(tmp_path / "records"), "--work-dir", str(place.root))
     with place.claim(spec.hash) as mine:
         assert mine
         place.say(spec.hash, epoch=1)
