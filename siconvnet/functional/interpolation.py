@@ -3,9 +3,14 @@
 Every interpolation used here is linear and separable: a k x k kernel w resized to t x t is ``U w U^T`` with one
 matrix U of shape (t, k). What `torch.nn.functional.interpolate` does along one axis is read off the identity, so
 that the matrix is its rule to the last tap.
+
+Kernels are resized by matrices alone: ONNX exporters evaluate the resizing of constants by a reference implementation
+whose results differ from torch's at some sizes and factors, as in bicubic resizing from 7 to 17, 41 and 61 pixels.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +47,26 @@ def interpolation_matrix(kernel_size: int, size: int, mode: str) -> Tensor:
     align = {} if mode == "nearest" else {"align_corners": False}
     resized = F.interpolate(unit_columns, size=(size, 1), mode=mode, **align)
     return resized[0, :, :, 0].T.contiguous()
+
+
+def frame_matrix(side: int, mode: str, *, size: int | None = None, scale: float | None = None) -> Tensor:
+    """The matrix of shape (side, side), float64, that resizes along one axis and keeps the frame.
+
+    What grows beyond the frame is cropped, what shrinks is surrounded by zeros. Of an odd difference the leading side
+    takes the smaller part.
+
+    Args:
+        mode: "bilinear" (corners aligned) or "nearest".
+        size: the new side in pixels.
+        scale: the factor instead, which "nearest" samples by before the new side is rounded down to a whole pixel.
+    """
+    unit_columns = torch.eye(side, dtype=torch.float64).reshape(1, side, side, 1)
+    # Two-dimensional, as kernels are: in one dimension "nearest" can pick other pixels.
+    target: dict[str, Any] = {"size": (size, 1)} if scale is None else {"scale_factor": (scale, 1.0)}
+    align = {} if mode == "nearest" else {"align_corners": True}
+    resized = F.interpolate(unit_columns, mode=mode, **target, **align)[0, :, :, 0].T
+    before = (side - len(resized)) // 2
+    return F.pad(resized, (0, 0, before, side - len(resized) - before))
 
 
 def _area_matrix(kernel_size: int, size: int) -> Tensor:

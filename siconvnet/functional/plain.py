@@ -21,9 +21,6 @@ def rescale_kernel(weight: Tensor, size: int, mode: str) -> Tensor:
     """Resize kernels ``[..., k, k] -> [..., size, size]`` and multiply by k^2 / size^2, so that responses at
     all scales are comparable."""
     k = weight.shape[-1]
-    # By a matrix and not by `interpolate`, because ONNX exporters evaluate the resizing of constant kernels, and the
-    # reference implementation that they take for it is wrong where a sample falls on a pixel but for rounding: at the
-    # centre of 17, 41 and 61 pixels for 7.
     matrix = interpolation_matrix(k, size, mode).to(weight)
     return matrix @ weight @ matrix.T * (k * k / (size * size))
 

@@ -20,20 +20,18 @@ from siconvnet.functional import conv, costs
 from siconvnet.functional.constants import cached_constant
 from siconvnet.functional.correlation import plain_gradients
 from siconvnet.functional.dispatch import autocast_to, outside_graphs, plain_requested, without_autocast
+from siconvnet.functional.interpolation import frame_matrix
 
 
-def rescale_in_frame(x: Tensor, scale: float, mode: str = "bilinear") -> Tensor:
-    """Resize the content by `scale` and keep the frame: ``[B, C, H, W] -> [B, C, H, W]``.
+def rescale_in_frame(x: Tensor, scale: float) -> Tensor:
+    """Resize the content by `scale`, bilinearly with aligned corners, and keep the frame: ``[B, C, H, W]`` as before.
 
     What grows beyond the frame is cropped, what shrinks is surrounded by zeros. Of an odd difference the left and top
     side take the smaller part.
-
-    Args:
-        mode: "bilinear" (corners aligned) or "nearest".
     """
     if scale == 1:
         return x
-    resized = F.interpolate(x, scale_factor=scale, mode=mode, align_corners=None if mode == "nearest" else True)
+    resized = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=True)
     (height, width), (h, w) = x.shape[2:], resized.shape[2:]
     left, top = (width - w) // 2, (height - h) // 2
     return F.pad(resized, (left, width - w - left, top, height - h - top))
@@ -217,10 +215,11 @@ def _ways(x: Tensor, weight: Tensor, scale: float) -> tuple[_Way, _Way]:
 @cached_constant
 def _way(side: int, kernel_size: int, scale: float, dtype: torch.dtype, device: torch.device) -> _Way:
     responses = side - kernel_size + 1
-    back = _along_one_axis(responses, 1 / scale)
+    back = frame_matrix(responses, "bilinear", scale=1 / scale)
     used = back.any(0).nonzero()[:, 0]
     first, last = int(used[0]), int(used[-1])
-    there, back = _along_one_axis(side, scale)[first : last + kernel_size], back[:, first : last + 1]
+    there = frame_matrix(side, "bilinear", scale=scale)[first : last + kernel_size]
+    back = back[:, first : last + 1]
     weights, sources = back.topk(min(2, back.shape[1]))
     return _Way(
         there.to(device, dtype).contiguous(),
@@ -229,14 +228,3 @@ def _way(side: int, kernel_size: int, scale: float, dtype: torch.dtype, device: 
         sources.to(device),
         weights.to(device, dtype),
     )
-
-
-def _along_one_axis(side: int, scale: float) -> Tensor:
-    """The matrix of `rescale_in_frame` along one axis, read off the identity: ``[side, side]``, float64."""
-    if scale == 1:
-        return torch.eye(side, dtype=torch.float64)
-    unit = torch.eye(side, dtype=torch.float64).reshape(1, side, side, 1)
-    size = int(side * scale)
-    resized = F.interpolate(unit, size=(size, 1), mode="bilinear", align_corners=True)[0, :, :, 0].T
-    before = (side - size) // 2
-    return F.pad(resized, (0, 0, before, side - size - before))

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from siconvnet import functional
 from siconvnet.errors import InvalidArgument
 from siconvnet.functional import costs
-from siconvnet.functional.rescaled_input import rescale_in_frame
+from siconvnet.functional.constants import cached_constant
+from siconvnet.functional.interpolation import frame_matrix
 from siconvnet.functional.steerable import conv2d_within, supports_of, whole_convolution
 from siconvnet.layers.checks import check_images
 
@@ -30,21 +31,7 @@ def sized_kernels(weight: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     kernel as it is, and larger sizes than k can shrink it. The result has the L1 norm of the original, for each pair
     of channels.
     """
-    k, largest = weight.shape[-1], max(sizes)
-    frame = F.pad(weight, 4 * ((largest - k) // 2,))
-
-    def at(size: int) -> Tensor:
-        if size == k:
-            return frame
-        if size > k:
-            resized = F.interpolate(frame, size=(size, size), mode="nearest")
-        else:
-            resized = F.interpolate(frame, size=(size, size), mode="bilinear", align_corners=True)
-        low = (largest - size) // 2
-        high = largest - size - low
-        return _with_norm_of(frame, F.pad(resized, (low, high, low, high)))
-
-    return [at(size) for size in sizes]
+    return _resized(weight, _size_maps(weight.shape[-1], tuple(sizes), weight.dtype, weight.device))
 
 
 def scaled_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
@@ -53,18 +40,49 @@ def scaled_kernels(weight: Tensor, scales: Sequence[float]) -> list[Tensor]:
     It is padded to the frame, rescaled there (bilinear to shrink, nearest to enlarge) and given its old L1 norm back,
     for each pair of channels. A kernel of one pixel is the same at all sizes.
     """
-    size = weight.shape[-1]
-    if size == 1:
+    if weight.shape[-1] == 1:
         return len(scales) * [weight]
-    frame = F.pad(weight, [math.ceil((int(size * max(scales)) - size) / 2)] * 4)
+    return _resized(weight, _scale_maps(weight.shape[-1], tuple(scales), weight.dtype, weight.device))
+
+
+def _resized(weight: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+    """Kernels for each column, ``[C', C, k, k] -> [C', C, M, M]``, by maps ``[k^2, M^2]`` of pixels to pixels."""
+    pixels = weight.flatten(2)
+    norm = torch.linalg.vector_norm(pixels, 1, dim=2, keepdim=True)
+
+    def by(each: Tensor) -> Tensor:
+        kernel = pixels @ each
+        left = torch.linalg.vector_norm(kernel, 1, dim=2, keepdim=True)
+        # A pair of channels without any weight left has no norm to divide by, and stays zero.
+        kernel = kernel * (norm / left.masked_fill(left == 0, 1))
+        return kernel.unflatten(2, (math.isqrt(each.shape[1]), -1))
+
+    return [by(each) for each in maps]
+
+
+@cached_constant
+def _size_maps(k: int, sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    frame = max(sizes)
+    modes = ["nearest" if size > k else "bilinear" for size in sizes]
+    whole = torch.eye(frame, dtype=torch.float64)
+    resizing = [whole if s == k else frame_matrix(frame, m, size=s) for s, m in zip(sizes, modes, strict=True)]
+    return _pixel_maps(k, resizing, dtype, device)
+
+
+@cached_constant
+def _scale_maps(k: int, scales: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    frame = k + 2 * math.ceil((int(k * max(scales)) - k) / 2)
     modes = ["nearest" if scale > 1 else "bilinear" for scale in scales]
-    return [_with_norm_of(frame, rescale_in_frame(frame, s, mode)) for s, mode in zip(scales, modes, strict=True)]
+    resizing = [frame_matrix(frame, mode, scale=scale) for scale, mode in zip(scales, modes, strict=True)]
+    return _pixel_maps(k, resizing, dtype, device)
 
 
-def _with_norm_of(original: Tensor, kernel: Tensor) -> Tensor:
-    norm, left = (taps.abs().sum((2, 3), keepdim=True) for taps in (original, kernel))
-    # A pair of channels without any weight left has no norm to divide by, and stays zero.
-    return kernel * (norm / left.masked_fill(left == 0, 1))
+def _pixel_maps(k: int, resizing: Sequence[Tensor], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    """From the matrices along one axis, ``[M, M]``, the maps ``[k^2, M^2]`` of a kernel amid a frame."""
+    margin = (len(resizing[0]) - k) // 2
+    # Factors that all shrink have a frame smaller than the kernel, and the margin is negative.
+    along = [F.pad(matrix.T, (0, 0, -margin, -margin)) for matrix in resizing]
+    return tuple(torch.kron(each, each).to(device, dtype) for each in along)
 
 
 class _ColumnConv2d(nn.Conv2d):
