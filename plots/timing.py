@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.plots import style
+from benchmark.results import tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,19 +19,19 @@ EVALUATION = 2
 """The paper times Mid2Rest; the first three scenarios train on equally many images."""
 
 
-def draw(tables: Tables) -> Drawn:
+def draw(given: Tables) -> Drawn:
     """The bars and both tables.
 
     Raises:
         NothingToDraw: no run of the scenario says how long its epochs took.
     """
-    table = None if tables.runs is None else mean_seconds(tables.runs)
-    if tables.runs is None or table is None or table.empty:
+    table = None if given.runs is None else mean_seconds(given.runs)
+    if given.runs is None or table is None or table.empty:
         raise style.NothingToDraw(f"no run of {style.scenario_label(EVALUATION)} with a time an epoch (avg_time)")
-    timed = tables.runs[(tables.runs["evaluation"] == EVALUATION) & tables.runs["avg_time"].notna()]
+    timed = given.runs[(given.runs["evaluation"] == EVALUATION) & given.runs["avg_time"].notna()]
     counts = timed.groupby(["dataset", "model"]).size()
     return {
-        "timing": bars(table, tables.source, style.seeds_label(counts)),
+        "timing": bars(table, given.source, style.seeds_label(counts)),
         "timing.md": markdown(table),
         "timing.tex": latex(table),
     }
@@ -81,27 +82,19 @@ def bars(seconds: pd.DataFrame, source: str, seeds: str) -> Figure:
 
 def markdown(seconds: pd.DataFrame) -> str:
     """The table for a README."""
-    head = ["model", *(style.dataset_look(dataset).label for dataset in seconds.columns)]
-    rule = ["---", *["---:"] * len(seconds.columns)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *_rows(seconds)))
+    return tables.markdown(_section("model", seconds)) + "\n"
 
 
 def latex(seconds: pd.DataFrame) -> str:
     """The table for a paper, with the rules of the booktabs package."""
-    head = ["Model", *(style.dataset_look(dataset).label for dataset in seconds.columns)]
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(seconds.columns)}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        r"\midrule",
-    ]
-    lines += [" & ".join(row) + r" \\" for row in _rows(seconds)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]).replace("_", r"\_") + "\n"
+    return tables.latex(_section("Model", seconds)) + "\n"
 
 
-def _rows(seconds: pd.DataFrame) -> list[list[str]]:
+def _section(first: str, seconds: pd.DataFrame) -> tables.Section:
+    """The table as text; `first` is the heading of the methods."""
+    head = [first, *(style.dataset_look(dataset).label for dataset in seconds.columns)]
     rows = zip(seconds.index, seconds.to_numpy(), strict=True)
-    return [[style.model_look(model).label, *map(_number, values)] for model, values in rows]
+    return tables.Section("", [head, *([style.model_look(m).label, *map(_number, values)] for m, values in rows)])
 
 
 def _number(value: float) -> str:

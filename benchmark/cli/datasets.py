@@ -6,37 +6,51 @@ from typing import Any
 
 import click
 
+from benchmark.cli import options
 from benchmark.cli.tables import add_column, add_names, make_table
 
 _COLUMNS = ("name", "classes", "chance", "instances", "channels", "origin", "licence", "present", "file", "how_to_get")
+_SHOWN = ("name", "classes", "chance", "instances", "channels", "licence", "file")
+_NOTE = (
+    "Chance: the accuracy of guessing, as classes are of equal size.\n"
+    "Instances: STIR's objects per class and split, each at 48 scales."
+)
+_STYLES = {"missing": "yellow", "fails": "red"}
 
 
 @click.command()
-@click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@options.listing_format
 def datasets(kind: str) -> None:
     """List the datasets, where their files are and how to get them."""
+    from benchmark.results import tables
     from siconvnet.datasets import list_datasets
 
+    tables.check_format(kind, options.LISTING_FORMATS)
     rows = [*(_row(name) for name in list_datasets()), *_others()]
     told = [{key: row[key] for key in _COLUMNS} for row in rows]
     if kind == "json":
         import json
 
         click.echo(json.dumps(told, indent=1))
-    elif kind == "csv":
-        import csv
-        import sys
-
-        writer = csv.DictWriter(sys.stdout, _COLUMNS)
-        writer.writeheader()
-        writer.writerows({key: _no_formula(value) for key, value in row.items()} for row in told)
-    else:
+    elif kind == "table":
         _print_table(rows)
+    else:
+        import pandas as pd
+
+        section = tables.Section("", [list(_SHOWN), *([*_cells(row), _state(row)] for row in rows)])
+        click.echo(tables.render(kind, [section], _NOTE, pd.DataFrame(told, dtype=object)), nl=False)
 
 
-def _no_formula(value: object) -> object:
-    """A cell that a spreadsheet shows as it is: names and licences come from files of others."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+def _cells(row: dict[str, Any]) -> list[str]:
+    """What the table shows of a data set, but for where its file is."""
+    chance = f"{row['chance']:.1f}%" if row["chance"] else ""
+    numbers = (str(row["classes"] or ""), chance, str(row["instances"] or ""), str(row["channels"] or ""))
+    return [row["name"], *numbers, row["licence"] or ""]
+
+
+def _state(row: dict[str, Any]) -> str:
+    """Whether the file is there."""
+    return "there" if row["present"] else row.get("parts") or ("missing" if row["file"] else "fails")
 
 
 def _row(name: str) -> dict[str, Any]:
@@ -83,22 +97,21 @@ def _others() -> list[dict[str, Any]]:
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.markup import escape
+    from rich.text import Text
 
     from siconvnet.datasets import data_dir, own_dir
 
     console = Console(highlight=False)
     table = make_table()
-    add_names(table, "name", (row["name"] for row in rows))
-    for heading in ("classes", "chance", "instances", "channels"):
+    name, *numbers, licence, file = _SHOWN
+    add_names(table, name, (row["name"] for row in rows))
+    for heading in numbers:
         add_column(table, heading, "right")
-    add_column(table, "licence")
-    add_column(table, "file")
+    add_column(table, licence)
+    add_column(table, file)
     for row in rows:
-        chance = f"{row['chance']:.1f}%" if row["chance"] else ""
-        numbers = (str(row["classes"] or ""), chance, str(row["instances"] or ""), str(row["channels"] or ""))
-        absent = "[yellow]missing[/]" if row["file"] else "[red]fails[/]"
-        state = "there" if row["present"] else row.get("parts") or absent
-        table.add_row(escape(row["name"]), *numbers, escape(row["licence"] or ""), state)
+        state = _state(row)
+        table.add_row(*map(escape, _cells(row)), Text(state, style=_STYLES.get(state, "")))
     console.print(table)
     # Paths and addresses stand on lines of their own, never broken, so that they can be copied.
     indent = max(len(row["name"]) for row in rows) + 3
@@ -109,6 +122,5 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     console.print(f"\nData folder: {data_dir()} (SICONVNET_DATA chooses another)", soft_wrap=True, markup=False)
     if own_dir() != data_dir():
         console.print(f"Your own datasets: {own_dir()}", soft_wrap=True, markup=False)
-    console.print("Chance: the accuracy of guessing, as classes are of equal size.", style="dim")
-    console.print("Instances: STIR's objects per class and split, each at 48 scales.", style="dim")
+    console.print(_NOTE, style="dim", markup=False)
     console.print("A .npz file of the same format can be named wherever a dataset is.", style="dim")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmark.cli import options
 from benchmark.cli.tables import Justify, add_column, add_names, make_table
 from benchmark.studies import all_studies, default_study, find_study
 
@@ -16,6 +17,7 @@ HEADINGS = (
     *("name", "label", "study", "family", "paper", "url", "parameters"),
     *("kernel_size", "interpolation", "stages", "scale_indices"),
 )
+SHOWN = tuple(heading for heading in HEADINGS if heading not in ("label", "url"))
 NOTE = (
     "Study: the one it was published for, and is trained in. Parameters: trained numbers in a published setting.\n"
     "Kernel size and interpolation: what --kernel-size and --interpolation change. Stages: of which equivariance is "
@@ -28,12 +30,14 @@ STUDIES = ", ".join(study.name for study in all_studies())
 @click.command()
 @click.argument("pattern", default="*")
 @click.option("--study", help=f"Only those of one study: {STUDIES}.  [default: all]")
-@click.option("--format", "kind", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@options.listing_format
 def models(pattern: str, study: str | None, kind: str) -> None:
     """List the models whose name matches PATTERN ("*pool"), and what each supports."""
     import siconvnet
+    from benchmark.results import tables
     from siconvnet.errors import UnknownName
 
+    tables.check_format(kind, options.LISTING_FORMATS)
     chosen = None if study is None else find_study(study)
     names = chosen.list_models(pattern) if chosen else siconvnet.list_models(pattern)
     if not names:
@@ -43,16 +47,16 @@ def models(pattern: str, study: str | None, kind: str) -> None:
         import json
 
         click.echo(json.dumps(rows, indent=1))
-    elif kind == "csv":
-        import csv
-        import sys
-
-        writer = csv.DictWriter(sys.stdout, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    else:
-        note = f"{NOTE}\n{chosen.models_note}" if chosen and chosen.models_note else NOTE
+        return
+    note = f"{NOTE}\n{chosen.models_note}" if chosen and chosen.models_note else NOTE
+    if kind == "table":
         _print_table(rows, note)
+        return
+    import pandas as pd
+
+    lines = [[_cell(row, heading) for heading in SHOWN] for row in rows]
+    section = tables.Section("", [[heading.replace("_", " ") for heading in SHOWN], *lines])
+    click.echo(tables.render(kind, [section], note, pd.DataFrame(rows, dtype=object)), nl=False)
 
 
 def _row(name: str, study: Study | None) -> dict[str, Any]:
@@ -89,8 +93,7 @@ def _print_table(rows: list[dict[str, Any]], note: str) -> None:
 
     console = Console(highlight=False)
     table = make_table()
-    headings = [heading for heading in rows[0] if heading not in ("label", "url")]
-    for heading in headings:
+    for heading in SHOWN:
         kinds = {type(row[heading]) for row in rows}
         if heading == "name":
             add_names(table, heading, (row[heading] for row in rows))
@@ -98,11 +101,18 @@ def _print_table(rows: list[dict[str, Any]], note: str) -> None:
             justify: Justify = "right" if int in kinds else "center" if bool in kinds else "left"
             add_column(table, heading.replace("_", "\n"), justify)
     for row in rows:
-        table.add_row(*(_cell(row, heading) for heading in headings))
+        table.add_row(*(_marked_up(row, heading) for heading in SHOWN))
     if not console.is_terminal:
         console.width = 140
     console.print(table)
     console.print(note, style="dim", markup=False)
+
+
+def _marked_up(row: dict[str, Any], heading: str) -> str:
+    text = _cell(row, heading)
+    if heading == "paper" and row["url"]:
+        return f"[link={row['url']}]{text}[/link]"
+    return "[dim]-[/]" if text == "-" else text
 
 
 def _cell(row: dict[str, Any], heading: str) -> str:
@@ -110,7 +120,5 @@ def _cell(row: dict[str, Any], heading: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "[dim]-[/]"
-    if heading == "paper" and row["url"]:
-        return f"[link={row['url']}]{value}[/link]"
+        return "yes" if value else "-"
     return f"{value:,}" if isinstance(value, int) else str(value)

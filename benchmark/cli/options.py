@@ -66,6 +66,10 @@ evaluations = click.option(
 table_format = click.option(
     "--format", "kind", default="table", show_default=True, help="table, csv, markdown or latex."
 )
+LISTING_FORMATS = ("table", "csv", "json", "markdown", "latex")
+listing_format = click.option(
+    "--format", "kind", default="table", show_default=True, help="table, csv, json, markdown or latex."
+)
 NO_RUNS = "no finished run of that selection; train one with `benchmark run` or `benchmark sweep`."
 
 

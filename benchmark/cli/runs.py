@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.cli import Group
-from benchmark.cli.options import tracking_uri
+from benchmark.cli.options import table_format, tracking_uri
 
 if TYPE_CHECKING:
     from benchmark.store import Store
@@ -31,10 +31,15 @@ def runs() -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many, latest first."
 )
-def list_runs(tracking_uri: str | None, status: str | None, limit: int) -> None:
+@table_format
+def list_runs(tracking_uri: str | None, status: str | None, limit: int, kind: str) -> None:
     """List the latest runs: id, status, when they ended, name, data set and test accuracy or error in percent."""
+    import pandas as pd
+
+    from benchmark.results import tables
     from benchmark.store import Store, shown
 
+    tables.check_format(kind)
     store = Store(tracking_uri, create=False)
     # A run that is going on has no end, and is what is looked for first.
     found = store.read(statuses=[status.upper()] if status else ())
@@ -42,12 +47,10 @@ def list_runs(tracking_uri: str | None, status: str | None, limit: int) -> None:
     if not found:
         click.echo(f"no {f'{status} ' if status else ''}runs in {shown(store.uri)}")
         return
-    rows = [HEADINGS, *(_row(run) for run in found[:limit])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if len(found) > limit:
-        click.echo(f"and {len(found) - limit} earlier ones (--limit)")
+    rows = [list(_row(run)) for run in found[:limit]]
+    rest = f"and {len(found) - limit} earlier ones (--limit)" if len(found) > limit else ""
+    section = tables.Section("", [list(HEADINGS), *rows])
+    click.echo(tables.render(kind, [section], rest, pd.DataFrame(rows, columns=list(HEADINGS))), nl=False)
 
 
 @runs.command("show")

@@ -60,7 +60,9 @@ class Leaderboard:
             title = f"{', '.join(filter(None, [place, first['section']]))}: {self.figure.heading}"
             if first["dataset"] in self.chance:
                 title += f", chance {self.chance[first['dataset']]:.2f}"
-            yield Section(title, self._lines(rows))
+            lines = self._lines(rows)
+            mean = lines[0].index("mean ± std")
+            yield Section(title, lines, frozenset((place, mean) for place, line in enumerate(lines) if line[0] == "1"))
 
     def _lines(self, rows: pd.DataFrame) -> list[list[str]]:
         beside = [name for name in self.study.beside if name != self.figure.name and not self._repeats(rows, name)]

@@ -15,26 +15,32 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "markdown", "latex")
 #: Headings of the columns that hold text; the others hold numbers and are set to the right.
-WORDS = frozenset({"dataset", "scenario", "model", "source", "verdict", "note", "setting", "changes"})
+WORDS = frozenset(
+    {
+        *("dataset", "scenario", "model", "source", "verdict", "note", "setting", "changes"),
+        *("name", "study", "family", "paper", "licence", "file", "run", "status", "ended"),
+    }
+)
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table: its title and its rows, the heading first."""
+    """One table: its title, its rows with the heading first, and the cells (row, column) that LaTeX sets in bold."""
 
     title: str
     rows: list[list[str]]
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
-def check_format(kind: str) -> None:
+def check_format(kind: str, known: tuple[str, ...] = FORMATS) -> None:
     """
     Raises:
-        UnknownName: it is none of `FORMATS`.
+        UnknownName: the format is not among the known ones.
     """
-    if kind not in FORMATS:
-        raise UnknownName("format", kind, FORMATS)
+    if kind not in known:
+        raise UnknownName("format", kind, known)
 
 
 def render(kind: str, sections: Iterable[Section], legend: str, frame: pd.DataFrame) -> str:
@@ -42,9 +48,9 @@ def render(kind: str, sections: Iterable[Section], legend: str, frame: pd.DataFr
     check_format(kind)
     if kind == "csv":
         return to_csv(frame)
-    write = {"table": _plain, "markdown": _markdown, "latex": _latex}[kind]
-    end = f"% {legend}" if kind == "latex" else legend
-    return "\n".join([*(f"{write(section)}\n" for section in sections), end]) + "\n"
+    write = {"table": _plain, "markdown": markdown, "latex": latex}[kind]
+    end = "\n".join(f"% {line}" for line in legend.splitlines()) if kind == "latex" else legend
+    return "\n\n".join([*map(write, sections), *([end] if legend else [])]) + "\n"
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -68,15 +74,23 @@ def _plain(section: Section) -> str:
     return "\n".join([*([section.title] if section.title else []), *columns(section.rows)])
 
 
-def _markdown(section: Section) -> str:
-    rule = ["---" if head in WORDS else "---:" for head in section.rows[0]]
+def markdown(section: Section) -> str:
+    """A table as on GitHub."""
+    rule = ["---" if head.lower() in WORDS else "---:" for head in section.rows[0]]
     lines = [f"| {' | '.join(map(markdown_cell, line))} |" for line in [section.rows[0], rule, *section.rows[1:]]]
     return "\n".join([*([f"### {section.title}", ""] if section.title else []), *lines])
 
 
-def _latex(section: Section) -> str:
-    head, *rows = ([_escaped(cell) for cell in row] for row in section.rows)
-    kinds = "".join("l" if name in WORDS else "r" for name in section.rows[0])
+def latex(section: Section) -> str:
+    """A table for a paper, with the rules of the booktabs package and the best figures in bold."""
+    head, *rows = (
+        [
+            _bold(_escaped(cell)) if (place, column) in section.best else _escaped(cell)
+            for column, cell in enumerate(row)
+        ]
+        for place, row in enumerate(section.rows)
+    )
+    kinds = "".join("l" if name.lower() in WORDS else "r" for name in section.rows[0])
     lines = [f"% {section.title}"] if section.title else []
     lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", _latex_line(head), r"\midrule"]
     return "\n".join([*lines, *map(_latex_line, rows), r"\bottomrule", r"\end{tabular}"])
@@ -84,6 +98,10 @@ def _latex(section: Section) -> str:
 
 def _latex_line(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
+
+
+def _bold(text: str) -> str:
+    return rf"\textbf{{{text}}}"
 
 
 def _escaped(text: str) -> str:

@@ -50,5 +50,9 @@ def write_npz(target: Path | IO[bytes], arrays: Mapping[str, np.ndarray]) -> Non
 
 def csv_text(table: DataFrame, **how: Any) -> str:
     """A table as CSV, without its index; `how` is passed on to `DataFrame.to_csv`."""
-    safe = table.apply(lambda column: column.map(lambda value: csv_cell(value) if isinstance(value, str) else value))
-    return str((safe if len(table) else table).to_csv(index=False, lineterminator="\n", **how))
+    safe = table.copy()
+    for name, column in table.items():
+        # Only text needs care; left as they are, the other columns keep their types, as integers beside empty cells.
+        if any(isinstance(value, str) for value in column):
+            safe[name] = [csv_cell(value) if isinstance(value, str) else value for value in column]
+    return str(safe.to_csv(index=False, lineterminator="\n", **how))

@@ -49,6 +49,9 @@ def test_runs_are_listed_the_latest_first(store: Store, capsys: pytest.CaptureFi
     assert "72.00" in only
     assert called(capsys, store, "list", "--limit", "1").splitlines()[-1] == "and 2 earlier ones (--limit)"
     assert called(capsys, store, "list", "--status", "killed").startswith("no killed runs in ")
+    lines = called(capsys, store, "list", "--format", "latex", "--limit", "1").splitlines()
+    assert lines[0] == r"\begin{tabular}{lllllr}" and lines[-1] == "% and 2 earlier ones (--limit)"
+    assert called(capsys, store, "list", "--format", "csv").count("\n") == 4
 
 
 def test_a_run_is_shown_by_the_beginning_of_its_id(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -455,6 +455,14 @@ def test_models_lists_every_registered_method(capsys: Capture) -> None:
     assert [row["name"] for row in table] == ["pixel_pool", "slice_pool", "energy_pool"]
 
 
+@pytest.mark.parametrize("command", [["models", "*pool"], ["datasets"]])
+def test_lists_are_set_by_latex_and_markdown(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert r"\begin{tabular}{l" in run(capsys, *command, "--format", "latex")[1]
+    assert run(capsys, *command, "--format", "markdown")[1].startswith("| name |")
+    code, _, error = run(capsys, *command, "--format", "tex")
+    assert code == 2 and "Did you mean 'latex'?" in error
+
+
 def test_pages_of_the_store_open_and_close(database: Path) -> None:
     import urllib.request
 

@@ -40,6 +40,11 @@ def test_numbers_and_plain_tables_are_as_pandas_writes_them() -> None:
     assert pd.read_csv(io.StringIO(csv_text(table)))["x"][0] == -1.5
 
 
+def test_integers_beside_empty_cells_stay_integers() -> None:
+    table = pd.DataFrame({"name": ["a", "b"], "n": [1, None]}, dtype=object)
+    assert csv_text(table) == "name,n\na,1\nb,\n"
+
+
 @given(st.text())
 def test_a_cell_of_a_table_is_one_cell_on_one_line(text: str) -> None:
     cell = markdown_cell(text)

@@ -212,6 +212,11 @@ def test_latex_can_be_set_by_latex():
     assert all(line.startswith("%") for line in found.splitlines() if "±" in line)
 
 
+def test_latex_sets_the_best_mean_in_bold():
+    found = text(board([run("standard", test_acc=60.0), run("xu", test_acc=50.0)]), "latex")
+    assert r"1 & standard & 1 & \textbf{60.00}" in found and found.count(r"\textbf") == 1 and "50.00" in found
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 25])
 def test_the_interval_covers_the_true_mean_as_often_as_it_says(n):
     samples = np.random.default_rng(n).normal(50, 4, size=(1000, n))
