@@ -102,6 +102,8 @@ MODELS: dict[str, Look] = {
     "gauss_der": Look("Gauss. deriv.", "#2f7d1f", "$G$"),
     "gauss_der_avg": Look("Gauss. deriv. avg", "#6abf7b", "$g$", _DASHED),
     "log_polar": Look("Log-polar", "#e0556f", "$L$", _DOTTED),
+    "fov_max": Look("Foveated max", "#5c6b00", "$F$", _MIXED),
+    "fov_avg": Look("Foveated avg", "#3f8f8f", "$f$", _DOTTED),
 }
 DATASETS: dict[str, Look] = {
     "emoji": Look("Emoji", "#e69f00", "o"),

@@ -80,8 +80,8 @@ def test_names_and_patterns() -> None:
 
 def test_models_by_study(site: Site) -> None:
     counts = {name: len(siconvnet.list_models(study=name)) for name in ("stir", "mnist-scale", "mnist-range", "stl10")}
-    assert counts == {"stir": 20, "mnist-scale": 36, "mnist-range": 1, "stl10": 9}
-    assert len(siconvnet.list_models()) == 66
+    assert counts == {"stir": 22, "mnist-scale": 36, "mnist-range": 1, "stl10": 9}
+    assert len(siconvnet.list_models()) == 68
     assert siconvnet.list_models("*_ses_?", study="stl10") == ["wrn_16_8_ses_a", "wrn_16_8_ses_b", "wrn_16_8_ses_c"]
     assert siconvnet.list_models(study="of another package") == []
     site.module("my_file", "from siconvnet import register_model\n" + textwrap.dedent(GOOD))

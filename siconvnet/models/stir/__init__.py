@@ -37,6 +37,10 @@ def _gaussian_derivatives(name: str, label: str, paper: Paper, *, pool: str) -> 
     return _model(name, factory, label, "scale channels", paper, options={"pool": pool}, **known)
 
 
+def _foveated(name: str, label: str, *, pool: str) -> ModelInfo:
+    return _model(name, "foveated:FoveatedNet", label, "scale channels", papers.JANSSON, options={"pool": pool})
+
+
 MODELS = (
     _model("standard", "standard:Standard", "Standard", "baseline", papers.ALTSTIDL, **_STAGES),
     _scale_pool("pixel"),
@@ -66,5 +70,7 @@ MODELS = (
     _gaussian_derivatives("gauss_der", "Gauss. deriv.", papers.LINDEBERG, pool="max"),
     _gaussian_derivatives("gauss_der_avg", "Gauss. deriv. avg", papers.PERZANOWSKI, pool="mean"),
     _model("log_polar", "log_polar:LogPolarNet", "Log-polar", "rescaled inputs", papers.ESTEVES),
+    _foveated("fov_max", "Foveated max", pool="max"),
+    _foveated("fov_avg", "Foveated avg", pool="mean"),
 )
 """In the order of tables."""
