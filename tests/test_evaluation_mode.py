@@ -53,7 +53,7 @@ EVALUATIONS: dict[str, Callable[[nn.Module], object]] = {
     "equivariance_errors": lambda model: equivariance_errors(model, Images(), ["norm"]),  # type: ignore[arg-type]
     "equivariance_error": lambda model: testing.equivariance_error(model, factors=(0.5,)),
     "subject_of": testing.subject_of,
-    "check_logits": lambda model: check_logits(model, "it", 1, 2),
+    "check_logits": lambda model: check_logits(model, "it", 1, 2, 64),
 }
 
 
