@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmark.studies import Study
 
 
-@click.command()
+@click.command(short_help="Rank the methods by their mean over seeds or realizations.")
 @options.source
 @options.tracking_uri
 @options.datasets

@@ -36,6 +36,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for registry in (lookup._registry, models._registry):
             patch.setattr(registry, "_plugins", None)
             patch.setattr(registry, "_objects", dict(registry._objects))
+        # The options of commands are made from the studies that there are when the commands are first loaded.
+        for command in ("run", "sweep", "status", "models"):
+            patch.delitem(sys.modules, f"benchmark.cli.{command}", raising=False)
         assert (
             main(
                 [
@@ -55,6 +58,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             == 0
         )
         yield database
+        for command in ("run", "sweep", "status", "models"):
+            sys.modules.pop(f"benchmark.cli.{command}", None)
     sys.modules.pop("shapes_study")
 
 
