@@ -18,8 +18,9 @@ from benchmark.events import Result
 from benchmark.protocol import MNIST_SCALE
 from benchmark.spec import RunSpec
 from benchmark.store import Store, experiment_name
-from benchmark.studies import STIR, published
+from benchmark.studies import published
 from benchmark.studies.mnist_scale import Digits
+from benchmark.studies.stir import STIR
 from benchmark.training.divergence import TrainingError
 from benchmark.training.execution import execute
 from benchmark.training.loop import Training, seed_everything

@@ -14,6 +14,7 @@ import siconvnet
 from benchmark.spec import RunSpec
 from benchmark.studies import Study, all_studies
 from benchmark.studies.base import Task
+from benchmark.studies.lookup import check_model
 from benchmark.training.records import find, read
 from siconvnet.errors import InvalidArgument
 
@@ -121,7 +122,7 @@ def test_a_registered_model_of_one_s_own_is_one_of_every_study(study: Study, mon
     info = dataclasses.replace(siconvnet.model_info("standard"), name="my_net", studies=())
     monkeypatch.setitem(siconvnet.models._registry._objects, "my_net", info)
     assert "my_net" in study.list_models()
-    study.check_model("my_net")
+    check_model(study, "my_net")
     foreign = "wrn_16_8" if study.name != "stl10" else "standard"
     with pytest.raises(InvalidArgument, match=f"not for {study.title}"):
-        study.check_model(foreign)
+        check_model(study, foreign)

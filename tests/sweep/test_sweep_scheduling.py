@@ -326,7 +326,7 @@ def test_runs_that_are_not_in_the_store_at_the_end_are_told(bench: Bench) -> Non
     class Emptied(Store):
         """Somebody deletes the first run of the sweep while it goes on."""
 
-        def log_record(self, record: Record, *, once: bool = False) -> str | None:
+        def log_record(self, record: Record, *, once: bool = False, **options: object) -> str | None:
             logged = super().log_record(record, once=once)
             if record.spec.seed == 1 and logged:
                 self.client.delete_run(logged)
