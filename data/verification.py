@@ -102,7 +102,7 @@ def _checksum_of_images(path: Path) -> str:
     """
     digest = hashlib.sha256()
     for _, images in stream_images(path):
-        digest.update(images)
+        digest.update(images.data)
     return digest.hexdigest()[:32]
 
 
